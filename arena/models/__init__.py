@@ -1,0 +1,3 @@
+from arena.models.conversations import Conversation, Message, Reply
+
+__all__ = ["Conversation", "Message", "Reply"]

@@ -1,0 +1,96 @@
+"""A person's talks with chat models."""
+
+import uuid
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+from workers.models import ChatModel
+
+
+class Conversation(models.Model):
+    """One talk: its settings hold for the next message, so a reply keeps a copy of what made it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    title = models.CharField(max_length=200, blank=True)
+    chat_model = models.ForeignKey(ChatModel, on_delete=models.SET_NULL, null=True, related_name="conversations")
+    system_prompt = models.TextField(blank=True, max_length=20_000)
+    # None = the chat model's own default.
+    temperature = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0.0), MaxValueValidator(2.0)]
+    )
+    top_p = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)])
+    max_tokens = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-updated_at"]
+        indexes = [models.Index(fields=["owner", "-updated_at"], name="conversations_of_owner")]
+
+    def __str__(self) -> str:
+        return self.title or "New conversation"
+
+
+class Message(models.Model):
+    """What the person wrote. Its replies answer it; the newest reply is the one the talk goes on with."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    position = models.PositiveIntegerField()
+    text = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "position"], name="one_message_per_position")
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:60]
+
+
+class Reply(models.Model):
+    """One generated message. It exists (queued) before its first token does; `id.hex` names its stream."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "Queued or running"
+        FINISHED = "finished", "Finished"
+        FAILED = "failed", "Failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="replies")
+    chat_model = models.ForeignKey(ChatModel, on_delete=models.SET_NULL, null=True, related_name="replies")
+    chat_model_name = models.CharField(max_length=200, help_text="Kept when the chat model is deleted.")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    text = models.TextField(blank=True)
+    outcome = models.CharField(max_length=32, blank=True, help_text="A finish reason or an error code.")
+    error_message = models.CharField(max_length=500, blank=True)
+    sampling = models.JSONField(default=dict, help_text="The parameters it was made with.")
+    system_prompt = models.TextField(blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
+    completion_tokens = models.PositiveIntegerField(null=True, blank=True)
+    first_token_seconds = models.FloatField(null=True, blank=True)
+    total_seconds = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        verbose_name_plural = "replies"
+        constraints = [
+            # One answer at a time: a double click or a second tab must not start two.
+            models.UniqueConstraint(
+                fields=["message"], condition=models.Q(status="queued"), name="one_running_reply_per_message"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.chat_model_name}: {self.text[:60]}"
+
+    @property
+    def running(self) -> bool:
+        return self.status == self.Status.QUEUED

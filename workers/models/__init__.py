@@ -1,0 +1,4 @@
+from workers.models.catalog import ChatModel
+from workers.models.fleet import Worker
+
+__all__ = ["ChatModel", "Worker"]

@@ -1,0 +1,305 @@
+"""The values that travel between the web and the workers. Standard library only; knows no user and no database.
+
+Everything here is frozen and crosses a process border as JSON (`to_json` / `from_json`) or as a stream entry
+(`encode_event` / `decode_event`). Unknown keys are ignored on reading, so that a newer sender can talk to an
+older reader; a missing or mistyped one raises `ProtocolError`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+
+class ProtocolError(ValueError):
+    """A message from another process does not have the agreed shape."""
+
+
+class ErrorCode(StrEnum):
+    """Why a generation failed. The wire name is stable: clients and pages switch on it."""
+
+    NO_WORKER = "no_worker"
+    """No live worker serves the chat model."""
+    WORKER_LOST = "worker_lost"
+    """The worker died in mid-reply and no other could go on."""
+    QUEUE_FULL = "queue_full"
+    """Too many requests wait for the chat model."""
+    DEADLINE = "deadline"
+    """The request's time ran out."""
+    CONTEXT_OVERFLOW = "context_overflow"
+    """The prompt does not fit into the chat model's context."""
+    INVALID_REQUEST = "invalid_request"
+    """The engine refused a value of the request."""
+    ENGINE_FAILURE = "engine_failure"
+    """The engine broke down while it worked on the request."""
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    """The model ended its turn, or a stop string was met."""
+    LENGTH = "length"
+    """The token limit was reached."""
+    CANCELLED = "cancelled"
+    """Somebody stopped it, or the client went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to pick tokens. `None` leaves the choice to the engine."""
+
+    temperature: float | None = None
+    """0 is greedy."""
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """New tokens at most; `None` is up to the end of the context."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the reply and do not belong to it."""
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One reply to make."""
+
+    id: str
+    """A UUID in hex; names the stream, the queue entry and the report."""
+    chat_model: str
+    messages: tuple[ChatMessage, ...]
+    deadline: float
+    """Unix time in seconds after which nobody wants the reply."""
+    sampling: Sampling = field(default_factory=Sampling)
+    report_task: str = ""
+    """Name of the control task told of the outcome, or "" for nobody."""
+    report_key: str = ""
+    """Handed to `report_task`; means nothing to the worker."""
+    prefix: str = ""
+    """Text of the reply that a lost worker has already delivered; the engine goes on behind it."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "GenerationRequest":
+        data = _object(text)
+        try:
+            sampling = dict(data["sampling"])
+            sampling["stop"] = tuple(sampling.get("stop") or ())
+            return cls(
+                id=str(data["id"]),
+                chat_model=str(data["chat_model"]),
+                messages=tuple(ChatMessage(role=m["role"], content=str(m["content"])) for m in data["messages"]),
+                deadline=float(data["deadline"]),
+                sampling=Sampling(**_known(Sampling, sampling)),
+                report_task=str(data.get("report_task", "")),
+                report_key=str(data.get("report_key", "")),
+                prefix=str(data.get("prefix", "")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"not a generation request: {error!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens whose K/V were already there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds, measured at the worker."""
+
+    first_token: float | None = None
+    """From the start of the engine's work to the first delta; `None` when there was none."""
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker took the request."""
+
+    worker: str
+    attempt: int = 1
+    type: Literal["started"] = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """More text. Never splits a character; may hold several tokens."""
+
+    text: str
+    type: Literal["delta"] = "delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The reply is whole (or was stopped). Nothing follows."""
+
+    reason: FinishReason
+    usage: Usage = field(default_factory=Usage)
+    timing: Timing = field(default_factory=Timing)
+    type: Literal["finished"] = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The reply could not be completed. Nothing follows. `message` is a sentence for people and holds no prompt text."""
+
+    code: ErrorCode
+    message: str
+    usage: Usage = field(default_factory=Usage)
+    timing: Timing = field(default_factory=Timing)
+    type: Literal["failed"] = "failed"
+
+
+StreamEvent: TypeAlias = Started | Delta | Finished | Failed
+LAST_EVENTS = (Finished, Failed)
+
+
+def encode_event(event: StreamEvent) -> dict[str, str]:
+    """The flat fields of a stream entry: `t` (type), then `d` (a delta's text) or `j` (JSON of the rest)."""
+    if isinstance(event, Delta):  # the hot path: no JSON
+        return {"t": "delta", "d": event.text}
+    return {"t": event.type, "j": json.dumps(asdict(event), ensure_ascii=False, separators=(",", ":"))}
+
+
+def decode_event(fields: Mapping[bytes, bytes]) -> StreamEvent:
+    """Inverse of `encode_event`, for fields as redis-py returns them (bytes)."""
+    kind = fields.get(b"t", b"")
+    try:
+        if kind == b"delta":
+            return Delta(fields[b"d"].decode())
+        data = _object(fields[b"j"])
+        if kind == b"started":
+            return Started(worker=str(data["worker"]), attempt=int(data["attempt"]))
+        measured = {
+            "usage": Usage(**_known(Usage, data["usage"])),
+            "timing": Timing(**_known(Timing, data["timing"])),
+        }
+        if kind == b"finished":
+            return Finished(reason=FinishReason(data["reason"]), **measured)
+        if kind == b"failed":
+            return Failed(code=ErrorCode(data["code"]), message=str(data["message"]), **measured)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"not a stream event: {error!r}") from None
+    raise ProtocolError(f"unknown stream event type {kind!r}")
+
+
+def event_to_dict(event: StreamEvent) -> dict[str, Any]:
+    """The event as plain JSON types, for websocket frames."""
+    return asdict(event)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker tells the control queue when a request has ended. JSON keys = field names."""
+
+    request_id: str
+    key: str
+    """`GenerationRequest.report_key`."""
+    text: str
+    """The whole reply, a lost worker's part included."""
+    outcome: str
+    """A `FinishReason` or an `ErrorCode`."""
+    error_message: str = ""
+    """Empty when it finished."""
+    worker: str = ""
+    usage: Usage = field(default_factory=Usage)
+    timing: Timing = field(default_factory=Timing)
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome in {code.value for code in ErrorCode}
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Report":
+        try:
+            values = {
+                **_known(cls, data),
+                "usage": Usage(**_known(Usage, data["usage"])),
+                "timing": Timing(**_known(Timing, data["timing"])),
+            }
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(f"not a report: {error!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class HostedModel:
+    """A chat model as its worker describes it."""
+
+    name: str
+    engine: str
+    context_length: int = 0
+    """Tokens; 0 when the engine does not know."""
+    slots: int = 1
+    """Requests it works on at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One heartbeat."""
+
+    worker: str
+    """Unique name, e.g. `smollm2@host-1234`."""
+    models: tuple[HostedModel, ...]
+    version: str
+    """Of chatsite."""
+    host: str
+    pid: int
+    started_at: float
+    """Unix time, seconds."""
+    sent_at: float
+    """Unix time, seconds."""
+    in_flight: int = 0
+    tokens_per_second: float = 0.0
+    """Over the last ten seconds, all requests together."""
+    memory_bytes: int = 0
+    """Resident set size."""
+    draining: bool = False
+    """It finishes what it has and takes nothing new."""
+
+    def serves(self, chat_model: str) -> bool:
+        return not self.draining and any(model.name == chat_model for model in self.models)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "WorkerStatus":
+        data = _object(text)
+        try:
+            models = tuple(HostedModel(**_known(HostedModel, model)) for model in data["models"])
+            return cls(**{**_known(cls, data), "models": models})
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(f"not a worker status: {error!r}") from None
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ProtocolError(f"not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ProtocolError("not a JSON object")
+    return data
+
+
+def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in cls.__dataclass_fields__ if name in data}  # type: ignore[attr-defined]
