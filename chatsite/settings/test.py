@@ -1,11 +1,21 @@
 """Settings of the test suite: nothing outside the temporary directory is read or written.
 
-`tests/conftest.py` gives CHATSITE_DATA before this module is imported. Unit tests need no broker: the cache, the
+The environment of whoever runs the tests does not reach them. Unit tests need no broker: the cache, the
 channel layer and the workers' client live in the process. Flow tests start real servers, which use the plain
 settings.
 """
 
-from chatsite.settings.base import *  # noqa: F403
+import atexit
+import os
+import shutil
+import tempfile
+
+for name in [name for name in os.environ if name.startswith("CHATSITE_")] + ["DATABASE_URL", "REDIS_URL"]:
+    os.environ.pop(name, None)
+os.environ["CHATSITE_DATA"] = tempfile.mkdtemp(prefix="chatsite-tests-")
+atexit.register(shutil.rmtree, os.environ["CHATSITE_DATA"], ignore_errors=True)
+
+from chatsite.settings.base import *  # noqa: E402, F403
 
 SECRET_KEY = "only-for-tests-" + "0" * 40
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
