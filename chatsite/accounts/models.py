@@ -1,20 +1,58 @@
 """People, their API keys and what they used."""
 
+from typing import TYPE_CHECKING, ClassVar
+
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth import models as auth_models
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    UserManagerBase = auth_models.UserManager["User"]
+else:  # not subscriptable at run time
+    UserManagerBase = auth_models.UserManager
 
 
-class User(AbstractUser):
+class UserManager(UserManagerBase):
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """The person who logs in as `username`: an e-mail address or a username, in any case.
+
+        The address comes first, so that nobody can stand in another's way with a username that looks like it.
+        Called by Django's authentication for every way in, the admin's and the async one included.
+        """
+        # LOWER() is the expression of the unique indexes; `iexact` would be UPPER() and read every row.
+        name = Lower(models.Value(username or ""))
+        people = self.alias(lower_email=Lower("email"), lower_username=Lower("username"))
+        if "@" in (username or "") and (person := people.filter(lower_email=name).first()):
+            return person
+        return people.get(lower_username=name)
+
+    async def aget_by_natural_key(self, username: str | None) -> "User":
+        return await sync_to_async(self.get_by_natural_key)(username)
+
+
+class User(auth_models.AbstractUser):
     """A person. `email` may be empty (an operator's choice), but two people never share one."""
 
-    class Meta(AbstractUser.Meta):
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta(auth_models.AbstractUser.Meta):
         constraints = [
-            models.UniqueConstraint(Lower("username"), name="username_unique_ignoring_case"),
             models.UniqueConstraint(
-                Lower("email"), condition=~models.Q(email=""), name="email_unique_ignoring_case"
+                Lower("username"),
+                name="username_unique_ignoring_case",
+                violation_error_message=_("Another account has this username. Choose a different one."),
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=~models.Q(email=""),
+                name="email_unique_ignoring_case",
+                violation_error_message=_(
+                    "Another account has this e-mail address. Log in to it, or use another."
+                ),
             ),
         ]
 
@@ -28,13 +66,15 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 class ApiKey(models.Model):
     """A Bearer key. The key itself is shown once and never stored: only its SHA-256 digest is.
 
-    A plain digest is enough here: a key holds 256 random bits, so there is nothing to guess, and the look-up stays
-    one indexed query.
+    A plain digest is enough here: a key holds 256 random bits, so there is nothing to guess, and the look-up
+    stays one indexed query.
     """
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=16, editable=False, help_text="The first characters, to recognise a key by.")
+    prefix = models.CharField(
+        max_length=16, editable=False, help_text="The first characters, to recognise a key by."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -50,6 +90,10 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
 
 class UsageRecord(models.Model):
     """Tokens of one finished, stopped or failed generation. Holds no text."""
@@ -59,8 +103,12 @@ class UsageRecord(models.Model):
         API = "api", "API"
 
     request_id = models.CharField(max_length=32, unique=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="usage")
-    api_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="usage")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="usage"
+    )
+    api_key = models.ForeignKey(
+        ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="usage"
+    )
     source = models.CharField(max_length=8, choices=Source.choices)
     chat_model = models.CharField(max_length=200)
     prompt_tokens = models.PositiveIntegerField(default=0)
@@ -73,3 +121,45 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.chat_model}: {self.prompt_tokens} + {self.completion_tokens} tokens"
+
+
+class AuditEvent(models.Model):
+    """Something that mattered for the safety of an account. Written once, never edited; holds no secret.
+
+    A failed log-in to an unknown name has no `user`, and the name is not kept: people type passwords there.
+    """
+
+    class Kind(models.TextChoices):
+        SIGNED_UP = "signed_up", _("Signed up")
+        LOGGED_IN = "logged_in", _("Logged in")
+        LOGIN_FAILED = "login_failed", _("Failed log-in")
+        PASSWORD_CHANGED = "password_changed", _("Password changed")
+        PASSWORD_RESET = "password_reset", _("Password reset by mail")
+        EMAIL_CHANGED = "email_changed", _("E-mail address changed")
+        KEY_CREATED = "key_created", _("API key created")
+        KEY_REVOKED = "key_revoked", _("API key revoked")
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="audit_events",
+        help_text="The account that it happened to.",
+    )
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="Who did it, when somebody else (an administrator) did.",
+    )
+    address = models.CharField(max_length=45, blank=True, help_text="The client's network address.")
+    detail = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.user or '-'}"

@@ -1,0 +1,28 @@
+"""The control worker's tasks for people and keys."""
+
+import json
+from typing import Any
+
+from celery import shared_task
+from django.db import OperationalError
+
+from chatsite.accounts.services import usage
+from workers.protocol import Report
+
+
+# The service counts a report once, so trying again is safe; a locked or restarting database is a failure that
+# passes by itself.
+@shared_task(
+    name="accounts.record_usage", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
+)  # type: ignore[untyped-decorator]
+def record_usage(report: dict[str, Any]) -> None:
+    """Record an API generation. The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`."""
+    parsed = Report.from_dict(report)
+    key = json.loads(parsed.key)
+    usage.record(
+        user_id=key["user"],
+        api_key_id=key["api_key"],
+        source=key["source"],
+        report=parsed,
+        chat_model=key["chat_model"],
+    )
