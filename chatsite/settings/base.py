@@ -143,6 +143,8 @@ WORKERS_CLIENT = "workers.broker.BrokerClient"
 GENERATION_TIMEOUT = env.seconds("CHATSITE_GENERATION_TIMEOUT", 600, minimum=1)
 # Requests that may wait for one chat model before new ones are answered "busy".
 QUEUE_LIMIT = env.integer("CHATSITE_QUEUE_LIMIT", 1000, minimum=1)
+# Answers that one person may have running at once in the chat pages.
+RUNNING_REPLIES_PER_USER = env.integer("CHATSITE_RUNNING_REPLIES_PER_USER", 4, minimum=1)
 
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_IGNORE_RESULT = True
@@ -156,6 +158,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "run" / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},
+    "reconcile replies": {"task": "arena.reconcile_replies", "schedule": 30.0, "options": {"expires": 30}},
 }
 
 # --- API ---------------------------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "servestatic.storage.CompressedManifestStaticFilesStorage"
+        else "chatsite.storage.HashedFiles"
     },
 }
 
