@@ -7,8 +7,8 @@ from servestatic.storage import CompressedManifestStaticFilesStorage
 class HashedFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """Also rewrites the imports between our own JavaScript modules; there is no bundler to do it.
 
-    Only below `js/`: switched on for all files (`support_js_module_import_aggregation`), Django takes examples
-    in the comments of other packages' scripts for imports and refuses to collect.
+    Only below `js/`: switched on for all files (`support_js_module_import_aggregation`), Django takes
+    examples in the comments of other packages' scripts for imports and refuses to collect.
     """
 
     patterns = (
