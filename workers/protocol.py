@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -34,6 +34,8 @@ class ErrorCode(StrEnum):
     """The prompt does not fit into the chat model's context."""
     INVALID_REQUEST = "invalid_request"
     """The engine refused a value of the request."""
+    EXPIRED = "expired"
+    """Nothing is kept of the request any more; the database may hold its outcome."""
     ENGINE_FAILURE = "engine_failure"
     """The engine broke down while it worked on the request."""
 
@@ -99,7 +101,9 @@ class GenerationRequest:
             return cls(
                 id=str(data["id"]),
                 chat_model=str(data["chat_model"]),
-                messages=tuple(ChatMessage(role=m["role"], content=str(m["content"])) for m in data["messages"]),
+                messages=tuple(
+                    ChatMessage(role=m["role"], content=str(m["content"])) for m in data["messages"]
+                ),
                 deadline=float(data["deadline"]),
                 sampling=Sampling(**_known(Sampling, sampling)),
                 report_task=str(data.get("report_task", "")),
@@ -156,7 +160,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The reply could not be completed. Nothing follows. `message` is a sentence for people and holds no prompt text."""
+    """The reply could not be completed. Nothing follows. `message` is for people and holds no prompt text."""
 
     code: ErrorCode
     message: str
@@ -167,6 +171,13 @@ class Failed:
 
 StreamEvent: TypeAlias = Started | Delta | Finished | Failed
 LAST_EVENTS = (Finished, Failed)
+
+
+class Entry(NamedTuple):
+    """One event of a stream. `seq` is the resume point: opaque, hand it back as `after`."""
+
+    seq: str
+    event: StreamEvent
 
 
 def encode_event(event: StreamEvent) -> dict[str, str]:
@@ -185,14 +196,12 @@ def decode_event(fields: Mapping[bytes, bytes]) -> StreamEvent:
         data = _object(fields[b"j"])
         if kind == b"started":
             return Started(worker=str(data["worker"]), attempt=int(data["attempt"]))
-        measured = {
-            "usage": Usage(**_known(Usage, data["usage"])),
-            "timing": Timing(**_known(Timing, data["timing"])),
-        }
+        usage = Usage(**_known(Usage, data["usage"]))
+        timing = Timing(**_known(Timing, data["timing"]))
         if kind == b"finished":
-            return Finished(reason=FinishReason(data["reason"]), **measured)
+            return Finished(FinishReason(data["reason"]), usage, timing)
         if kind == b"failed":
-            return Failed(code=ErrorCode(data["code"]), message=str(data["message"]), **measured)
+            return Failed(ErrorCode(data["code"]), str(data["message"]), usage, timing)
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"not a stream event: {error!r}") from None
     raise ProtocolError(f"unknown stream event type {kind!r}")
@@ -219,6 +228,19 @@ class Report:
     worker: str = ""
     usage: Usage = field(default_factory=Usage)
     timing: Timing = field(default_factory=Timing)
+
+    @classmethod
+    def of(cls, request: GenerationRequest, text: str, last: Finished | Failed, worker: str) -> "Report":
+        return cls(
+            request_id=request.id,
+            key=request.report_key,
+            text=text,
+            outcome=str(last.reason if isinstance(last, Finished) else last.code),
+            error_message=last.message if isinstance(last, Failed) else "",
+            worker=worker,
+            usage=last.usage,
+            timing=last.timing,
+        )
 
     @property
     def failed(self) -> bool:

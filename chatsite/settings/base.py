@@ -153,7 +153,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_DISABLE_PREFETCH = True  # a request taken by a busy worker would be lost to the free one
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": "chatsite:celery:"}
+CELERY_KEY_PREFIX = "chatsite:celery:"
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": CELERY_KEY_PREFIX}
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "run" / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},

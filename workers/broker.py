@@ -1,0 +1,79 @@
+"""The product's workers client: Celery queues for requests, Redis streams for what comes back."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from celery import current_app
+from django.conf import settings
+
+from workers import fleet, follow, ledger
+from workers.client import NoWorker, QueueFull
+from workers.connections import broker
+from workers.protocol import Entry, GenerationRequest, WorkerStatus
+
+GENERATE_TASK = "workers.generate"
+# Statuses are asked for by every request; a copy this old is as good, since heartbeats come once a second.
+STATUS_CACHE_SECONDS = 0.5
+
+
+def queue_name(chat_model: str) -> str:
+    """The Celery queue of a chat model's requests."""
+    return f"generate.{chat_model}"
+
+
+def queue_key(chat_model: str) -> str:
+    """The Redis list in which Celery's transport keeps that queue."""
+    return str(settings.CELERY_KEY_PREFIX) + queue_name(chat_model)
+
+
+class BrokerClient:
+    """See the functions of `workers.client` for what each method promises."""
+
+    def __init__(self) -> None:
+        self._statuses: list[WorkerStatus] = []
+        self._statuses_read_at = 0.0
+
+    def submit(self, request: GenerationRequest) -> None:
+        client = broker()
+        if not self._is_served(request.chat_model):
+            raise NoWorker(f"No worker serves {request.chat_model} at the moment.")
+        pipeline = client.pipeline()
+        pipeline.llen(queue_key(request.chat_model))
+        ledger.enter(pipeline, request)
+        waiting = pipeline.execute()[0]
+        if waiting >= settings.QUEUE_LIMIT:
+            ledger.drop(client, request.id)
+            raise QueueFull(
+                f"{waiting} requests wait for {request.chat_model} already. Please try again shortly."
+            )
+        self.publish(request.id, 1, request.chat_model)
+
+    def publish(self, request_id: str, attempt: int, chat_model: str) -> None:
+        """Put a request that the ledger has as queued into its chat model's queue."""
+        current_app.send_task(
+            GENERATE_TASK, args=[request_id, attempt], queue=queue_name(chat_model), ignore_result=True
+        )
+
+    def follow(self, request_id: str, after: str = "") -> Iterator[Entry]:
+        return follow.follow(request_id, after)
+
+    def afollow(self, request_id: str, after: str = "") -> AsyncIterator[Entry]:
+        return follow.afollow(request_id, after)
+
+    def cancel(self, request_id: str) -> None:
+        ledger.cancel(broker(), request_id)
+
+    def state(self, request_id: str) -> str | None:
+        return ledger.state(broker(), request_id)
+
+    def statuses(self) -> list[WorkerStatus]:
+        if time.monotonic() - self._statuses_read_at > STATUS_CACHE_SECONDS:
+            self._statuses = fleet.statuses(broker())
+            self._statuses_read_at = time.monotonic()
+        return self._statuses
+
+    def _is_served(self, chat_model: str) -> bool:
+        if any(status.serves(chat_model) for status in self.statuses()):
+            return True
+        self._statuses_read_at = 0.0  # it may have started since the copy was made
+        return any(status.serves(chat_model) for status in self.statuses())

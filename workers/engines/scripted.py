@@ -1,0 +1,131 @@
+"""An engine without weights: it answers from a script, at a given speed, and can fail on purpose.
+
+It ships with the product for demonstrations, load tests and deterministic tests, and passes the contract tests of the
+other engines. A script is a query string, e.g. `rate=20&first=0.5&tokens=400`:
+
+| key | meaning | default |
+|---|---|---|
+| `reply` | the text to answer with | what the person said |
+| `tokens` | answer with this many numbered words (`w0 w1 w2 …`) instead: a lost or doubled one shows | – |
+| `rate` | tokens a second and stream; 0 is without pause | 0 |
+| `first` | seconds of silence before the first token | 0 |
+| `fail_after` | break down after so many tokens | – |
+| `slots` | requests at once | 64 |
+| `context` | context length, tokens (a token is a word with the blanks behind it) | 8192 |
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from workers.engines.base import EngineError, Meter, StopSignal
+from workers.engines.stopping import StopStrings
+from workers.protocol import ErrorCode, FinishReason, GenerationRequest, HostedModel, StreamEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What the engine does; see the module's table."""
+
+    reply: str = ""
+    tokens: int | None = None
+    rate: float = 0.0
+    first: float = 0.0
+    fail_after: int | None = None
+    slots: int = 64
+    context: int = 8192
+
+    @classmethod
+    def parse(cls, text: str) -> "Script":
+        """Read a query string. Raises `EngineError` naming the key that is not known or has a bad value."""
+        kinds = {
+            "reply": str,
+            "tokens": int,
+            "rate": float,
+            "first": float,
+            "fail_after": int,
+            "slots": int,
+            "context": int,
+        }
+        values = {}
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            if name not in kinds:
+                raise EngineError(f"script: unknown key {name!r}; known are {', '.join(kinds)}.")
+            try:
+                values[name] = kinds[name](value)
+            except ValueError:
+                raise EngineError(
+                    f"script: {name}={value!r} is not a number; for example {name}=20."
+                ) from None
+        script = cls(**values)
+        if script.slots < 1 or script.context < 1 or script.rate < 0 or script.first < 0:
+            raise EngineError("script: slots and context must be at least 1, rate and first at least 0.")
+        return script
+
+
+def split_tokens(text: str) -> list[str]:
+    """Words, each with the white space in front of it; their concatenation is `text`."""
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+class ScriptedEngine:
+    """See the module."""
+
+    def __init__(self, name: str, script: Script | None = None):
+        self._script = script or Script()
+        self.hosted = HostedModel(
+            name=name, engine="scripted", context_length=self._script.context, slots=self._script.slots
+        )
+
+    def stream(self, request: GenerationRequest, stop: StopSignal) -> Iterator[StreamEvent]:
+        script, meter = self._script, Meter()
+        meter.prompt_tokens = sum(len(split_tokens(message.content)) for message in request.messages)
+        if meter.prompt_tokens >= script.context:
+            yield meter.failed(
+                ErrorCode.CONTEXT_OVERFLOW,
+                f"The conversation has {meter.prompt_tokens} tokens, more than the context of {script.context}.",
+            )
+            return
+        stops = StopStrings(request.sampling.stop)
+        room = script.context - meter.prompt_tokens
+        limit = room if request.sampling.max_tokens is None else min(request.sampling.max_tokens, room)
+        # The pace is kept from the start and not from the last token, so that a late wake-up is caught up with.
+        due = time.monotonic() + script.first
+        reason = FinishReason.STOP
+        for token in self._tokens(request):
+            if meter.completion_tokens >= limit:
+                reason = FinishReason.LENGTH
+                break
+            if stop.wait(max(0.0, due - time.monotonic())):
+                yield meter.finished(FinishReason.CANCELLED)
+                return
+            if script.fail_after is not None and meter.completion_tokens >= script.fail_after:
+                yield meter.failed(ErrorCode.ENGINE_FAILURE, "The scripted engine fails here on purpose.")
+                return
+            meter.completion_tokens += 1
+            text, met = stops.feed(token)
+            if text:
+                yield meter.delta(text)
+            if met:
+                break
+            due += 1 / script.rate if script.rate else 0.0
+        else:
+            if rest := stops.rest():
+                yield meter.delta(rest)
+        if reason is FinishReason.LENGTH and (rest := stops.rest()):
+            yield meter.delta(rest)
+        yield meter.finished(reason)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _tokens(self, request: GenerationRequest) -> list[str]:
+        """The reply's tokens, without those that `request.prefix` has delivered."""
+        script = self._script
+        if script.tokens is not None:
+            reply = " ".join(f"w{number}" for number in range(script.tokens))
+        else:
+            reply = script.reply or request.messages[-1].content
+        return split_tokens(reply.removeprefix(request.prefix))

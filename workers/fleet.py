@@ -1,0 +1,58 @@
+"""Heartbeats: how a worker says that it lives, and how everybody else knows.
+
+A heartbeat is a key that expires. A worker that stops beating, for whatever reason, is dead to the others after
+`EXPIRY_SECONDS`; nothing has to be told to anybody.
+"""
+
+import time
+from typing import Any
+
+import redis
+
+from workers.protocol import ProtocolError, WorkerStatus
+
+INTERVAL_SECONDS = 1.0
+EXPIRY_SECONDS = 5.0
+NAMES = "chatsite:workers"
+"""Sorted set: worker name → time of its last heartbeat."""
+
+
+def _key(worker: str) -> str:
+    return f"chatsite:worker:{worker}"
+
+
+def beat(client: redis.Redis, status: WorkerStatus) -> None:
+    pipeline = client.pipeline()
+    pipeline.set(_key(status.worker), status.to_json(), px=int(EXPIRY_SECONDS * 1000))
+    pipeline.zadd(NAMES, {status.worker: status.sent_at})
+    pipeline.zremrangebyscore(NAMES, 0, time.time() - 3600)
+    pipeline.execute()
+
+
+def sign_off(client: redis.Redis, worker: str) -> None:
+    """The worker has stopped on purpose: dead at once."""
+    pipeline = client.pipeline()
+    pipeline.delete(_key(worker))
+    pipeline.zrem(NAMES, worker)
+    pipeline.execute()
+
+
+def statuses(client: redis.Redis) -> list[WorkerStatus]:
+    """The last heartbeat of every live worker, the longest-running first."""
+    names: Any = client.zrange(NAMES, 0, -1)
+    if not names:
+        return []
+    beats: Any = client.mget([_key(name.decode()) for name in names])
+    found = []
+    for text in beats:
+        if text is None:
+            continue
+        try:
+            found.append(WorkerStatus.from_json(text))
+        except ProtocolError:  # a worker of another version; it cannot be used, and must not hide the others
+            continue
+    return sorted(found, key=lambda status: status.started_at)
+
+
+def is_alive(client: redis.Redis, worker: str) -> bool:
+    return bool(client.exists(_key(worker)))

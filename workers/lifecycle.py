@@ -1,0 +1,177 @@
+"""The life of a worker process: load, sign on, beat, listen for cancellations, drain, sign off."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+
+import psutil
+from celery import current_app
+from celery.signals import worker_ready, worker_shutting_down
+
+import chatsite
+from workers import engines, fleet, ledger
+from workers.broker import queue_name
+from workers.connections import UNREACHABLE, broker
+from workers.engines import registry
+from workers.engines.base import Engine
+from workers.host import EngineHost
+from workers.protocol import WorkerStatus
+from workers.reports import rescuer, send_report
+
+__all__ = ["engines", "host", "run_worker"]
+
+logger = logging.getLogger(__name__)
+
+_host: EngineHost | None = None
+
+
+def host() -> EngineHost:
+    """The process's engine host. Only a process that `run_worker` started has one."""
+    if _host is None:
+        raise RuntimeError("This process is not a model worker: start one with `manage.py worker`.")
+    return _host
+
+
+def install(new_host: EngineHost | None) -> None:
+    """Make `new_host` the process's host; None takes it away."""
+    global _host
+    _host = new_host
+
+
+def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "") -> None:
+    """Load `specs`, serve their queues until SIGTERM or SIGINT, then drain. Blocks; call it from the main thread.
+
+    Raises `EngineError` when something cannot be loaded.
+    """
+    worker = name or f"{specs[0].name}@{socket.gethostname()}-{os.getpid()}"
+    loaded: dict[str, Engine] = {}
+    for spec in specs:
+        began = time.monotonic()
+        loaded[spec.name] = registry.load(spec)
+        logger.info("%s is loaded (%s, %.1f s).", spec.name, spec.engine, time.monotonic() - began)
+    client = broker()
+    engine_host = EngineHost(
+        worker=worker,
+        engines=loaded,
+        client=client,
+        report=send_report,
+        hand_over=lambda request_id: rescuer().hand_over(request_id, by=worker),
+    )
+    install(engine_host)
+    pulse = Pulse(engine_host, started_at=time.time())
+    try:
+        _consume(engine_host, pulse)
+    finally:
+        pulse.stop()
+        engine_host.drain()
+        engine_host.close()
+        install(None)
+
+
+def _consume(engine_host: EngineHost, pulse: "Pulse") -> None:
+    """Run the Celery consumer of the host's queues until the process is told to stop."""
+
+    @worker_ready.connect(weak=False)
+    def on_ready(**kwargs: object) -> None:
+        pulse.start()
+        logger.info(
+            "%s is ready: %s.", engine_host.worker, ", ".join(model.name for model in engine_host.hosted)
+        )
+
+    @worker_shutting_down.connect(weak=False)
+    def on_stop(**kwargs: object) -> None:
+        # From a signal handler: Celery then waits for the running tasks, which end within one step. In a thread,
+        # since the handler may have interrupted somebody who holds the host's lock.
+        engine_host.draining = True
+        pulse.beat_soon()
+        threading.Thread(target=engine_host.drain, name="drain").start()
+
+    current_app.Worker(
+        pool="threads",
+        concurrency=sum(model.slots for model in engine_host.hosted),
+        queues=[queue_name(model.name) for model in engine_host.hosted],
+        hostname=f"{engine_host.worker}",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel="WARNING",
+        quiet=True,
+    ).start()
+
+
+class Pulse:
+    """Two threads beside the consumer: the heartbeat, and the listener for cancellations."""
+
+    def __init__(self, engine_host: EngineHost, *, started_at: float):
+        self._host = engine_host
+        self._started_at = started_at
+        self._stopped = threading.Event()
+        self._beat_now = threading.Event()
+        self._process = psutil.Process()
+        self._threads = [
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+            threading.Thread(target=self._listen, name="cancellations", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            if not thread.is_alive():
+                thread.start()
+
+    def beat_soon(self) -> None:
+        self._beat_now.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._beat_now.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(3)
+        try:
+            fleet.sign_off(broker(), self._host.worker)
+        except UNREACHABLE:
+            logger.warning("The broker is away; this worker's last heartbeat expires by itself.")
+
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            worker=self._host.worker,
+            models=self._host.hosted,
+            version=chatsite.__version__,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            sent_at=time.time(),
+            in_flight=len(self._host.in_flight),
+            tokens_per_second=round(self._host.tokens_per_second, 1),
+            memory_bytes=self._process.memory_info().rss,
+            draining=self._host.draining,
+        )
+
+    def _beat(self) -> None:
+        away = False
+        while not self._stopped.is_set():
+            try:
+                fleet.beat(broker(), self.status())
+                self._host.check_wanted()
+                away = False
+            except UNREACHABLE as error:
+                if not away:
+                    logger.warning("The broker cannot be reached (%s); trying again.", error)
+                away = True
+            self._beat_now.wait(fleet.INTERVAL_SECONDS)
+            self._beat_now.clear()
+
+    def _listen(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                with broker().pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
+                    subscription.subscribe(ledger.CANCELLATIONS)
+                    while not self._stopped.is_set():
+                        message = subscription.get_message(timeout=1.0)
+                        if message:
+                            self._host.stop(message["data"].decode())
+            except UNREACHABLE:
+                self._stopped.wait(0.5)

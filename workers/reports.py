@@ -1,0 +1,46 @@
+"""How news about requests leaves a worker: reports to the control queue, rescues through the broker."""
+
+import logging
+from typing import Any
+
+from celery import current_app
+
+from workers.broker import BrokerClient, queue_key
+from workers.connections import broker
+from workers.protocol import Report
+from workers.rescue import Rescuer
+
+logger = logging.getLogger(__name__)
+
+CONTROL_QUEUE = "control"
+# A report is the only way of a reply into the database: wait out a restart of the broker.
+RETRY_POLICY = {"max_retries": 120, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 1.0}
+
+
+def send_report(task: str, report: Report) -> None:
+    """Tell the control task `task` of an outcome. Never raises: the thread that calls it has nobody to tell."""
+    try:
+        current_app.send_task(
+            task,
+            args=[report.to_dict()],
+            queue=CONTROL_QUEUE,
+            ignore_result=True,
+            retry=True,
+            retry_policy=RETRY_POLICY,
+        )
+    except Exception as error:
+        logger.error(
+            "The outcome of request %s could not be reported: %s", report.request_id, type(error).__name__
+        )
+
+
+def queue_length(chat_model: str) -> int:
+    """Requests that wait for `chat_model`."""
+    length: Any = broker().llen(queue_key(chat_model))
+    return int(length)
+
+
+def rescuer() -> Rescuer:
+    return Rescuer(
+        broker(), publish=BrokerClient().publish, send_report=send_report, queue_length=queue_length
+    )

@@ -1,0 +1,29 @@
+"""The Celery tasks around workers. Thin: each is one call."""
+
+from celery import shared_task
+
+
+@shared_task(name="workers.generate", ignore_result=True)
+def generate(request_id: str, attempt: int) -> None:
+    """Runs in a model worker."""
+    from workers import (
+        lifecycle,
+    )  # the control worker and the web know this task's name only, and load no engine
+
+    lifecycle.host().work_on(request_id, attempt)
+
+
+@shared_task(name="workers.reap_lost_requests", ignore_result=True)
+def reap_lost_requests() -> None:
+    """Runs in the control worker, every two seconds."""
+    from workers.reports import rescuer
+
+    rescuer().sweep()
+
+
+@shared_task(name="workers.record_heartbeats", ignore_result=True)
+def record_heartbeats() -> None:
+    """Runs in the control worker, every five seconds."""
+    from workers.services import fleet
+
+    fleet.record_heartbeats()
