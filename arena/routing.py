@@ -1,3 +1,7 @@
 """Websocket routes."""
 
-websocket_urlpatterns: list[object] = []
+from django.urls import path
+
+from arena.consumers import ChatConsumer
+
+websocket_urlpatterns = [path("ws/chat/", ChatConsumer.as_asgi())]

@@ -14,16 +14,24 @@ class Conversation(models.Model):
     """One talk: its settings hold for the next message, so a reply keeps a copy of what made it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
+    )
     title = models.CharField(max_length=200, blank=True)
-    chat_model = models.ForeignKey(ChatModel, on_delete=models.SET_NULL, null=True, related_name="conversations")
+    chat_model = models.ForeignKey(
+        ChatModel, on_delete=models.SET_NULL, null=True, related_name="conversations"
+    )
     system_prompt = models.TextField(blank=True, max_length=20_000)
     # None = the chat model's own default.
     temperature = models.FloatField(
         null=True, blank=True, validators=[MinValueValidator(0.0), MaxValueValidator(2.0)]
     )
-    top_p = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)])
-    max_tokens = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    top_p = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)]
+    )
+    max_tokens = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1_000_000)]
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now)
 
@@ -71,6 +79,12 @@ class Reply(models.Model):
     error_message = models.CharField(max_length=500, blank=True)
     sampling = models.JSONField(default=dict, help_text="The parameters it was made with.")
     system_prompt = models.TextField(blank=True)
+    client_id = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text="The page's name for the wish: sent twice, granted once.",
+    )
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
     first_token_seconds = models.FloatField(null=True, blank=True)
@@ -86,6 +100,13 @@ class Reply(models.Model):
             models.UniqueConstraint(
                 fields=["message"], condition=models.Q(status="queued"), name="one_running_reply_per_message"
             )
+        ]
+        indexes = [
+            # A handful of rows out of all: how many a person has running, and what may have been lost.
+            models.Index(fields=["created_at"], condition=models.Q(status="queued"), name="running_replies"),
+            models.Index(
+                fields=["client_id"], condition=~models.Q(client_id=""), name="replies_by_client_id"
+            ),
         ]
 
     def __str__(self) -> str:

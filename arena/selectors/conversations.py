@@ -1,0 +1,116 @@
+"""Reading conversations. Everything a person sees is fetched through `owned_by`."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import date
+from typing import NamedTuple
+
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+from django.utils.dateformat import format as format_date
+from django.utils.translation import gettext as _
+
+from arena.errors import NotFound
+from arena.models import Conversation, Message, Reply
+from arena.prompts import PastTurn
+from chatsite.accounts.models import User
+
+
+class Turn(NamedTuple):
+    """One message with what was answered, oldest reply first."""
+
+    message: Message
+    replies: list[Reply]
+
+    @property
+    def shown(self) -> Reply | None:
+        """The newest reply: the one the conversation goes on with."""
+        return self.replies[-1] if self.replies else None
+
+
+class Group(NamedTuple):
+    label: str
+    conversations: list[Conversation]
+
+
+def owned_by(owner: User) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(owner=owner)
+
+
+def owned_conversation(*, owner: User, conversation_id: uuid.UUID) -> Conversation:
+    """Raises `NotFound` for an unknown one and for another person's alike."""
+    conversation = owned_by(owner).select_related("chat_model").filter(pk=conversation_id).first()
+    if conversation is None:
+        raise NotFound("This conversation does not exist (any more).", field="conversation")
+    return conversation
+
+
+def owned_message(*, owner: User, message_id: int) -> Message:
+    """See `owned_conversation`."""
+    messages = Message.objects.select_related("conversation__chat_model")
+    message = messages.filter(pk=message_id, conversation__owner=owner).first()
+    if message is None:
+        raise NotFound("This message does not exist (any more).", field="message")
+    return message
+
+
+def owned_reply(*, owner: User, reply_id: uuid.UUID) -> Reply:
+    """See `owned_conversation`."""
+    reply = Reply.objects.filter(pk=reply_id, message__conversation__owner=owner).first()
+    if reply is None:
+        raise NotFound("This answer does not exist (any more).", field="reply")
+    return reply
+
+
+def running(owner: User) -> QuerySet[Reply]:
+    return Reply.objects.filter(status=Reply.Status.QUEUED, message__conversation__owner=owner)
+
+
+def turns(conversation: Conversation) -> list[Turn]:
+    """The whole conversation, in two queries."""
+    replies = Prefetch("replies", queryset=Reply.objects.order_by("created_at"))
+    messages = conversation.messages.order_by("position").prefetch_related(replies)
+    return [Turn(message, list(message.replies.all())) for message in messages]
+
+
+def past_turns(conversation: Conversation, *, before: int) -> list[PastTurn]:
+    """The turns in front of the message at position `before`, with the newest finished answer of each."""
+    messages = (
+        conversation.messages.filter(position__lt=before).order_by("position").values_list("id", "text")
+    )
+    finished = Reply.objects.filter(
+        message__conversation=conversation, message__position__lt=before, status=Reply.Status.FINISHED
+    ).exclude(text="")
+    # The newest comes last and stays.
+    answers = dict(finished.order_by("created_at").values_list("message_id", "text"))
+    return [PastTurn(text, answers.get(message_id, "")) for message_id, text in messages]
+
+
+def sidebar(owner: User) -> list[Conversation]:
+    """All of the owner's conversations, newest first, with what a list shows of them."""
+    return list(owned_by(owner).only("id", "title", "created_at", "updated_at").order_by("-updated_at"))
+
+
+def grouped_by_day(conversations: Iterable[Conversation], *, today: date | None = None) -> list[Group]:
+    """`conversations` (newest first) under labels that get coarser with age."""
+    today = today or timezone.localdate()
+    groups: list[Group] = []
+    for conversation in conversations:
+        label = _age_label(timezone.localdate(conversation.updated_at), today)
+        if not groups or groups[-1].label != label:
+            groups.append(Group(label, []))
+        groups[-1].conversations.append(conversation)
+    return groups
+
+
+def _age_label(day: date, today: date) -> str:
+    age = (today - day).days
+    if age <= 0:  # a clock that was put back must not make a label of its own
+        return _("Today")
+    if age == 1:
+        return _("Yesterday")
+    if age <= 7:
+        return _("Previous 7 days")
+    if age <= 30:
+        return _("Previous 30 days")
+    return format_date(day, "F Y")

@@ -1,0 +1,267 @@
+"""Talking to chat models: every change to a conversation. Knows no socket, no page and no worker."""
+
+import textwrap
+import time
+import unicodedata
+import uuid
+from collections.abc import Mapping
+from functools import partial
+from typing import TypedDict
+
+from django.conf import settings as site
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from arena import prompts
+from arena.errors import Busy, InvalidValue, TooManyReplies, UnknownChatModel
+from arena.models import Conversation, Message, Reply
+from arena.selectors import chat_models
+from arena.selectors import conversations as selectors
+from arena.services import replies
+from chatsite.accounts.models import User
+from workers.models import ChatModel
+from workers.protocol import GenerationRequest, Sampling
+
+MAX_MESSAGE_CHARACTERS = 32_000
+TITLE_CHARACTERS = 60
+
+
+class SettingsChange(TypedDict, total=False):
+    """A conversation's settings. An absent key stays as it is; None is the chat model's default."""
+
+    system_prompt: str | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+
+
+@transaction.atomic
+def send_message(
+    *,
+    owner: User,
+    text: str,
+    conversation_id: uuid.UUID | None = None,
+    chat_model_name: str | None = None,
+    settings: SettingsChange | None = None,
+    client_id: str = "",
+) -> Reply:
+    """Add a message to a conversation (a new one without `conversation_id`) and start its reply.
+
+    `chat_model_name` and `settings` become the conversation's. A wish that was granted before under the same
+    `client_id` is not granted again: the reply of the first time is returned.
+    """
+    _take_turns(owner)
+    if granted := _granted_before(owner, client_id):
+        return granted
+    text = _checked_text(text)
+    if conversation_id is None:
+        conversation = Conversation(owner=owner, title=title_from(text))
+    else:
+        conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
+    _refuse_while_running(owner, conversation)
+    _choose(conversation, chat_model_name, settings)
+    last = conversation.messages.order_by("position").last() if conversation_id else None
+    message = Message.objects.create(
+        conversation=conversation, position=last.position + 1 if last else 1, text=text
+    )
+    return _start_reply(message, client_id)
+
+
+@transaction.atomic
+def regenerate(
+    *,
+    owner: User,
+    message_id: int,
+    chat_model_name: str | None = None,
+    settings: SettingsChange | None = None,
+    client_id: str = "",
+) -> Reply:
+    """Start another reply to the last message of a conversation. See `send_message` for the rest."""
+    _take_turns(owner)
+    if granted := _granted_before(owner, client_id):
+        return granted
+    message = selectors.owned_message(owner=owner, message_id=message_id)
+    conversation = message.conversation
+    if conversation.messages.filter(position__gt=message.position).exists():
+        raise InvalidValue("Only the last message of a conversation can be answered again.", field="message")
+    _refuse_while_running(owner, conversation)
+    _choose(conversation, chat_model_name, settings)
+    return _start_reply(message, client_id)
+
+
+def stop(*, owner: User, reply_id: uuid.UUID) -> None:
+    """Stop a reply. Its stream ends with what it has so far; one that has ended stays as it is."""
+    reply = selectors.owned_reply(owner=owner, reply_id=reply_id)
+    if reply.running:
+        replies.cancel(reply.id)
+
+
+def rename(*, owner: User, conversation_id: uuid.UUID, title: str) -> Conversation:
+    conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
+    conversation.title = " ".join(title.split())
+    if not conversation.title:
+        raise InvalidValue("A title needs at least one letter.", field="title")
+    _check_fields(conversation, prefix="")
+    # Not `updated_at`: a new name must not move an old conversation to the top of the list.
+    conversation.save(update_fields=["title"])
+    return conversation
+
+
+@transaction.atomic
+def delete(*, owner: User, conversation_id: uuid.UUID) -> None:
+    """Remove a conversation with all its messages, and stop what still runs in it."""
+    erase(conversation=selectors.owned_conversation(owner=owner, conversation_id=conversation_id))
+
+
+@transaction.atomic
+def erase(*, conversation: Conversation) -> None:
+    """`delete` for callers who have checked the right to it by themselves (the admin)."""
+    running = Reply.objects.filter(message__conversation=conversation, status=Reply.Status.QUEUED)
+    for reply_id in running.values_list("id", flat=True):
+        # Robust: the conversation is gone for its owner whether or not the broker answers.
+        transaction.on_commit(partial(replies.cancel, reply_id), robust=True)
+    conversation.delete()
+
+
+@transaction.atomic
+def update_settings(*, owner: User, conversation_id: uuid.UUID, settings: SettingsChange) -> Conversation:
+    """Change what holds for the next message."""
+    conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
+    _apply_settings(conversation, settings)
+    conversation.save(update_fields=list(settings))
+    return conversation
+
+
+def title_from(text: str) -> str:
+    """The first words of `text`, cut between words where there are any."""
+    visible = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text)
+    shortened = textwrap.shorten(visible, width=TITLE_CHARACTERS, placeholder="…")
+    # `shorten` keeps no part of a first word that is too long by itself (a link; Chinese, which has no blanks).
+    return shortened if shortened != "…" else visible.strip()[: TITLE_CHARACTERS - 1] + "…"
+
+
+def _take_turns(owner: User) -> None:
+    """Let one wish of a person be granted at a time, whatever tab or process it comes through.
+
+    This is what makes positions, the one running reply and the number of running replies exact. SQLite ignores the
+    lock and needs none: its transactions are IMMEDIATE, so they take turns anyway.
+    """
+    User.objects.select_for_update().filter(pk=owner.pk).values_list("pk").first()
+
+
+def _granted_before(owner: User, client_id: str) -> Reply | None:
+    if not client_id:
+        return None
+    replies_of_owner = Reply.objects.select_related("message__conversation")
+    return replies_of_owner.filter(client_id=client_id, message__conversation__owner=owner).first()
+
+
+def _checked_text(text: str) -> str:
+    if not text.strip():
+        raise InvalidValue("Write something first: the message is empty.", field="text")
+    if len(text) > MAX_MESSAGE_CHARACTERS:
+        raise InvalidValue(
+            f"The message has {len(text):,} characters; at most {MAX_MESSAGE_CHARACTERS:,} are possible."
+            " Shorten it, or send it in parts.",
+            field="text",
+        )
+    return text
+
+
+def _refuse_while_running(owner: User, conversation: Conversation) -> None:
+    running = list(selectors.running(owner).values_list("message__conversation_id", flat=True))
+    if conversation.pk in running:
+        raise Busy("The last answer is still being written. Wait for it, or stop it first.")
+    if len(running) >= site.RUNNING_REPLIES_PER_USER:
+        raise TooManyReplies(
+            f"You have {len(running)} answers running, which is as many as are possible at once."
+            " Wait for one of them, or stop one."
+        )
+
+
+def _choose(conversation: Conversation, chat_model_name: str | None, settings: SettingsChange | None) -> None:
+    """Make the wanted chat model and settings the conversation's, and move it to the top of the list."""
+    conversation.chat_model = _chat_model(conversation, chat_model_name)
+    _apply_settings(conversation, settings or {})
+    conversation.updated_at = timezone.now()
+    conversation.save()
+
+
+def _chat_model(conversation: Conversation, name: str | None) -> ChatModel:
+    if name is None:
+        name = conversation.chat_model.name if conversation.chat_model else _default_name()
+    chat_model = ChatModel.objects.published().filter(name=name).first()
+    if chat_model is None:
+        raise UnknownChatModel(
+            f"There is no chat model “{name[:100]}”. Pick another one.", field="chat_model"
+        )
+    return chat_model
+
+
+def _default_name() -> str:
+    name = chat_models.default(chat_models.choices())
+    if name is None:
+        raise UnknownChatModel(
+            "There is no chat model yet. An administrator publishes one in the admin under “Chat models”.",
+            field="chat_model",
+        )
+    return name
+
+
+def _apply_settings(conversation: Conversation, change: SettingsChange) -> None:
+    values: Mapping[str, object] = change
+    for name, value in values.items():
+        setattr(conversation, name, "" if name == "system_prompt" and value is None else value)
+    _check_fields(conversation, prefix="settings.")
+
+
+def _check_fields(conversation: Conversation, *, prefix: str) -> None:
+    """Hold the values against the model's own validators, and name the first field that fails."""
+    try:
+        conversation.clean_fields(exclude=["owner", "chat_model"])
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        raise InvalidValue(" ".join(messages), field=prefix + field) from None
+
+
+def _start_reply(message: Message, client_id: str) -> Reply:
+    """Write down the queued reply, and submit its request once that is safe in the database."""
+    conversation = message.conversation
+    chat_model = conversation.chat_model
+    assert chat_model is not None  # `_choose` has set it
+    sampling = sampling_for(conversation, chat_model)
+    system_prompt = conversation.system_prompt or chat_model.system_prompt
+    reply = Reply.objects.create(
+        message=message,
+        chat_model=chat_model,
+        chat_model_name=chat_model.name,
+        sampling={
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+        },
+        system_prompt=system_prompt,
+        client_id=client_id,
+    )
+    past = selectors.past_turns(conversation, before=message.position)
+    request = GenerationRequest(
+        id=reply.id.hex,
+        chat_model=chat_model.name,
+        messages=prompts.build(system_prompt=system_prompt, past=past, message=message.text),
+        deadline=time.time() + site.GENERATION_TIMEOUT,
+        sampling=sampling,
+        report_task=replies.REPORT_TASK,
+        report_key=str(reply.id),
+    )
+    transaction.on_commit(partial(replies.submit, request))
+    return reply
+
+
+def sampling_for(conversation: Conversation, chat_model: ChatModel) -> Sampling:
+    """The conversation's own values, else the chat model's."""
+    return Sampling(
+        temperature=chat_model.temperature if conversation.temperature is None else conversation.temperature,
+        top_p=chat_model.top_p if conversation.top_p is None else conversation.top_p,
+        max_tokens=conversation.max_tokens,
+    )

@@ -1,0 +1,36 @@
+"""What the control worker does for conversations. Each task is one service call."""
+
+import logging
+from typing import Any
+
+from celery import shared_task
+from django.db import OperationalError
+
+from arena.services import replies
+from workers.protocol import ProtocolError, Report
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(
+    name=replies.REPORT_TASK,
+    # Acknowledged when it is done: a control worker that is killed here must not take the answer along. Recording is
+    # idempotent, so a second delivery does no harm.
+    acks_late=True,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=10,
+)
+def record_reply(report: dict[str, Any]) -> None:
+    try:
+        parsed = Report.from_dict(report)
+    except ProtocolError:
+        # Without the error's own text: it may quote the reply. Trying again would not mend it.
+        logger.error("a report that is none was dropped")
+        return
+    replies.record(report=parsed)
+
+
+@shared_task(name="arena.reconcile_replies")
+def reconcile_replies() -> None:
+    replies.reconcile()

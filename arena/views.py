@@ -1,0 +1,120 @@
+"""The chat pages: each view fetches with permission, calls one service, and responds."""
+
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from arena.errors import InvalidValue, NotFound
+from arena.forms import SettingsForm
+from arena.models import Conversation
+from arena.selectors import chat_models
+from arena.selectors import conversations as selectors
+from arena.services import conversations
+from chatsite.accounts.models import User
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+
+def for_members(view: View[P]) -> View[P]:
+    """`login_required` for whole pages and for htmx, which would put the login page into the middle of another one."""
+
+    @wraps(view)
+    @never_cache  # the back button must not show a conversation after the log-out
+    def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if request.headers.get("HX-Request"):
+            return HttpResponseClientRedirect(reverse("accounts:login"))
+        return redirect_to_login(request.get_full_path())
+
+    return checked
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    return redirect("arena:chat" if request.user.is_authenticated else "accounts:login")
+
+
+@require_safe
+@for_members
+def chat(request: HttpRequest) -> HttpResponse:
+    """The page of a conversation that does not exist yet."""
+    return _chat_page(request, None)
+
+
+@require_safe
+@for_members
+def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    return _chat_page(request, _owned(request, conversation_id))
+
+
+@require_safe
+@for_members
+def sidebar(request: HttpRequest) -> HttpResponse:
+    return render(request, "arena/partials/sidebar.html", _sidebar_context(request))
+
+
+@require_POST
+@for_members
+def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    try:
+        renamed = conversations.rename(
+            owner=_owner(request), conversation_id=conversation_id, title=request.POST.get("title", "")
+        )
+    except NotFound as error:
+        raise Http404 from error
+    except InvalidValue as error:
+        return HttpResponse(f"{error.field}: {error.message}", status=422, content_type="text/plain")
+    return render(request, "arena/partials/sidebar_item.html", {"conversation": renamed})
+
+
+@require_POST
+@for_members
+def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    try:
+        conversations.delete(owner=_owner(request), conversation_id=conversation_id)
+    except NotFound as error:
+        raise Http404 from error
+    if request.POST.get("open") == str(conversation_id):
+        return HttpResponseClientRedirect(reverse("arena:chat"))
+    return HttpResponse()
+
+
+def _owner(request: HttpRequest) -> User:
+    """For views behind `for_members`, which have one."""
+    return cast("User", request.user)
+
+
+def _owned(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
+    try:
+        return selectors.owned_conversation(owner=_owner(request), conversation_id=conversation_id)
+    except NotFound as error:
+        raise Http404 from error
+
+
+def _sidebar_context(request: HttpRequest) -> dict[str, object]:
+    listed = selectors.sidebar(_owner(request))
+    return {"conversations": listed, "conversation_groups": selectors.grouped_by_day(listed)}
+
+
+def _chat_page(request: HttpRequest, opened: Conversation | None) -> HttpResponse:
+    choices = chat_models.choices()
+    context = {
+        **_sidebar_context(request),
+        "conversation": opened,
+        "turns": selectors.turns(opened) if opened else [],
+        "chat_models": choices,
+        "chosen_model": chat_models.chosen(opened, choices),
+        "settings_form": SettingsForm(instance=opened),
+    }
+    return render(request, "arena/chat.html", context)
