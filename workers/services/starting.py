@@ -51,7 +51,9 @@ def _named(names: Sequence[str]) -> list[ChatModel]:
     for name in names:
         if name not in catalog:
             known = ", ".join(catalog) or "it is empty"
-            raise CannotHost(f"{name!r} is not a chat model of the catalog ({known}): --model, CHATSITE_MODELS")
+            raise CannotHost(
+                f"{name!r} is not a chat model of the catalog ({known}): --model, CHATSITE_MODELS"
+            )
     return [catalog[name] for name in dict.fromkeys(names)]
 
 
