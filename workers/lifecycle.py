@@ -8,11 +8,10 @@ import time
 from collections.abc import Sequence
 
 import psutil
-from celery import current_app
 from celery.signals import worker_ready, worker_shutting_down
 
 import chatsite
-from workers import engines, fleet, ledger
+from workers import consumer, fleet, ledger
 from workers.broker import queue_name
 from workers.connections import UNREACHABLE, broker
 from workers.engines import registry
@@ -20,8 +19,6 @@ from workers.engines.base import Engine
 from workers.host import EngineHost
 from workers.protocol import WorkerStatus
 from workers.reports import rescuer, send_report
-
-__all__ = ["engines", "host", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,17 +86,11 @@ def _consume(engine_host: EngineHost, pulse: "Pulse") -> None:
         pulse.beat_soon()
         threading.Thread(target=engine_host.drain, name="drain").start()
 
-    current_app.Worker(
-        pool="threads",
-        concurrency=sum(model.slots for model in engine_host.hosted),
+    consumer.start(
+        hostname=engine_host.worker,
         queues=[queue_name(model.name) for model in engine_host.hosted],
-        hostname=f"{engine_host.worker}",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        loglevel="WARNING",
-        quiet=True,
-    ).start()
+        concurrency=sum(model.slots for model in engine_host.hosted),
+    )
 
 
 class Pulse:

@@ -1,13 +1,15 @@
 """The control worker: the Celery worker that has the database, with the beat schedule inside."""
 
-from celery import current_app
 from django.core.management.base import BaseCommand, CommandParser
 
+from workers import consumer
 from workers.reports import CONTROL_QUEUE
 
 
 class Command(BaseCommand):
     help = "Record replies, heartbeats and usage, and rescue lost requests. `manage.py up` starts one; run just one."
+
+    requires_system_checks: list[str] = []  # see workers.consumer
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -15,15 +17,4 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: object, concurrency: int, **options: object) -> None:
-        current_app.Worker(
-            pool="threads",
-            concurrency=concurrency,
-            queues=[CONTROL_QUEUE],
-            hostname="control@%h",
-            beat=True,
-            without_gossip=True,
-            without_mingle=True,
-            without_heartbeat=True,
-            loglevel="WARNING",
-            quiet=True,
-        ).start()
+        consumer.start(hostname="control@%h", queues=[CONTROL_QUEUE], concurrency=concurrency, beat=True)
