@@ -1,4 +1,14 @@
-from django.urls import URLPattern
+"""Addresses under `/v1/`, as OpenAI has them: without a slash at the end. `middleware.api` answers every other one."""
+
+from django.urls import path
+
+from workers.api.chat.views import ChatCompletionsView
+from workers.api.models.views import ModelListView, ModelView
 
 app_name = "v1"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("models", ModelListView.as_view(), name="models"),
+    # Names contain slashes, which clients send as they are or as %2F.
+    path("models/<path:name>", ModelView.as_view(), name="model"),
+    path("chat/completions", ChatCompletionsView.as_view(), name="chat_completions"),
+]

@@ -1,0 +1,78 @@
+"""The view that all endpoints under `/v1` build on: Django REST framework's steps, without a thread that waits."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.views import APIView
+
+from workers.api import errors, threads
+
+
+@runtime_checkable
+class Pending(Protocol):
+    """An answer that is not there yet, though all that needed the database is done."""
+
+    async def respond(self) -> HttpResponseBase:
+        """Wait for it on the event loop. Cancelled when the client goes away."""
+        ...
+
+    def abandon(self) -> None:
+        """Called in a thread when the client went away before `respond` began."""
+        ...
+
+
+Handler: TypeAlias = Callable[..., HttpResponseBase | Pending]
+
+
+class ApiView(APIView):
+    """Handlers (`get`, `post`, …) are synchronous and run in a thread, right behind the key check in that same thread.
+
+    A handler returns a response, or a `Pending` when the client has to wait: the thread is free again meanwhile.
+    Exceptions of both become OpenAI's error object. adrf's view would take a thread for the key check and another one
+    for the handler, and a third to render.
+    """
+
+    view_is_async = True  # Django derives it from the handlers; `dispatch` is what it calls
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
+
+    async def dispatch(  # type: ignore[override] # see view_is_async
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        self.args, self.kwargs = args, kwargs
+        self.request = self.initialize_request(request, *args, **kwargs)
+        try:
+            outcome = await self._handle_in_thread()
+            return await outcome.respond() if isinstance(outcome, Pending) else outcome
+        except Exception as error:
+            return errors.respond(error)
+
+    async def _handle_in_thread(self) -> HttpResponseBase | Pending:
+        outcomes: list[HttpResponseBase | Pending] = []
+        try:
+            await threads.run(lambda: outcomes.append(self._handle()))
+        except asyncio.CancelledError:
+            for outcome in outcomes:
+                if isinstance(outcome, Pending):
+                    await threads.run(outcome.abandon)
+            raise
+        return outcomes[0]
+
+    def _handle(self) -> HttpResponseBase | Pending:
+        method = self.request.method or ""
+        if method not in self.allowed_methods:
+            allowed = ", ".join(self.allowed_methods)
+            raise errors.MethodNotAllowed(
+                f"{method} is not possible here. Use {allowed}.", headers={"allow": allowed}
+            )
+        self.initial(self.request, *self.args, **self.kwargs)
+        handler: Handler = getattr(self, method.lower())
+        return handler(self.request, *self.args, **self.kwargs)
+
+
+def json_response(data: dict[str, Any]) -> HttpResponse:
+    """A success. Not DRF's `Response`, which is rendered later, in yet another thread."""
+    return HttpResponse(json.dumps(data), content_type="application/json")

@@ -1,0 +1,33 @@
+"""Looks chat models up by name, for every endpoint that takes one. Only published ones exist here."""
+
+from typing import Any
+
+from workers import client
+from workers.api import errors
+from workers.api.models import protocol
+from workers.models import ChatModel
+
+
+def find(name: str) -> ChatModel:
+    """The published chat model of that name. Raises `NotFound` with the code `model_not_found`."""
+    # PostgreSQL refuses a NUL, and half a surrogate pair cannot be sent to any database.
+    if name.isprintable() and name.isascii():
+        chat_model = ChatModel.objects.published().filter(name=name).first()
+        if chat_model is not None:
+            return chat_model
+    raise errors.model_not_found(name)
+
+
+def describe(name: str) -> dict[str, Any]:
+    chat_model = find(name)
+    return protocol.model_object(chat_model, ready=client.is_served(chat_model.name))
+
+
+def catalog() -> dict[str, Any]:
+    statuses = client.statuses()
+    return protocol.model_list(
+        [
+            protocol.model_object(chat_model, ready=any(s.serves(chat_model.name) for s in statuses))
+            for chat_model in ChatModel.objects.published()
+        ]
+    )
