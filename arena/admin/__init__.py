@@ -1,0 +1,3 @@
+from arena.admin.conversations import ConversationAdmin, ReplyAdmin
+
+__all__ = ["ConversationAdmin", "ReplyAdmin"]
