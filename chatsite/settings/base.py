@@ -156,7 +156,6 @@ CELERY_WORKER_DISABLE_PREFETCH = True  # a request taken by a busy worker would 
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_KEY_PREFIX = "chatsite:celery:"
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": CELERY_KEY_PREFIX}
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "run" / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},

@@ -50,14 +50,14 @@ class LlamaCppEngine:
         gpu_layers: int = -1,
     ):
         check_gguf(path)
-        self._api_key = secrets.token_urlsafe(24)
+        self.api_key = secrets.token_urlsafe(24)
         self._server = _load(
             path,
             slots=slots,
             context_length=context_length,
             threads=threads,
             gpu_layers=gpu_layers,
-            key=self._api_key,
+            key=self.api_key,
         )
         properties = self._get("/props")
         self.hosted = HostedModel(
@@ -134,7 +134,7 @@ class LlamaCppEngine:
         return self._ask(urllib.request.Request(self.address + path, data))  # noqa: S310 - our own loopback address
 
     def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
-        request.add_header("Authorization", f"Bearer {self._api_key}")
+        request.add_header("Authorization", f"Bearer {self.api_key}")
         request.add_header("Content-Type", "application/json")
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({})

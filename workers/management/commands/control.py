@@ -17,4 +17,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: object, concurrency: int, **options: object) -> None:
-        consumer.start(hostname="control@%h", queues=[CONTROL_QUEUE], concurrency=concurrency, beat=True)
+        # A schedule in memory: every entry repeats within seconds, so there is nothing to remember between two starts.
+        consumer.start(
+            hostname="control@%h",
+            queues=[CONTROL_QUEUE],
+            concurrency=concurrency,
+            beat=True,
+            scheduler="celery.beat:Scheduler",
+        )
