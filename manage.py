@@ -14,7 +14,15 @@ def main() -> None:
             f"chatsite: {error}. Start with bin/up, which installs everything into .venv, "
             "or activate that environment: . .venv/bin/activate"
         )
-    execute_from_command_line(sys.argv)
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        # A setting the operator must correct: one sentence, and no traceback around it.
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"chatsite: {error}")
 
 
 if __name__ == "__main__":

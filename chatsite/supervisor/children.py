@@ -98,6 +98,7 @@ class Child:
         self.spec = spec
         self.backoff = backoff or Backoff()
         self.starts = 0
+        self._reported: list[str] = []
         self._output = output
         self._console = console
         self._watchdog = watchdog
@@ -225,8 +226,11 @@ class Child:
 
     def _report(self, sentence: str) -> None:
         self._console.error(f"{self.spec.name} {sentence}")
-        for line in self._output.last_lines:
-            self._console.child(self.spec.name, line)
+        last_lines = list(self._output.last_lines)
+        if last_lines != self._reported:  # the same death again needs no second telling
+            for line in last_lines:
+                self._console.child(self.spec.name, line)
+        self._reported = last_lines
         self._output.note(sentence)
 
 

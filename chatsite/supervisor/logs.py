@@ -7,13 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 LONGEST_LINE = 8192  # bytes; a longer one is cut into pieces
-REMEMBERED_LINES = 8
+REMEMBERED_LINES = 5
 
 # The two shapes of a new record: Django's "2026-11-24 06:44:00,123 WARNING name: …" and Celery's
 # "[2026-11-24 06:44:00,123: WARNING/MainProcess] …".
 RECORD = re.compile(r"^\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\S*:? (?P<level>[A-Z]+)\b")
 LOUD_LEVELS = ("WARNING", "ERROR", "CRITICAL")
 TRACEBACK = "Traceback (most recent call last):"
+# What a traceback has between its record and the line that says what went wrong.
+FRAMES = (" ", "\t", TRACEBACK, "During handling of the above", "The above exception was the direct cause")
 
 
 class BoundedLog:
@@ -54,30 +56,39 @@ class BoundedLog:
 
 
 class EchoFilter:
-    """Chooses the lines worth an operator's attention: warnings, errors and tracebacks, with the lines that belong to
-    them; at most `most` lines in each `window` seconds, since a child in trouble can be very talkative."""
+    """Chooses the lines worth an operator's attention: warnings and errors, with the last line of a traceback.
 
-    def __init__(self, *, most: int = 40, window: float = 10.0, clock: Callable[[], float] = time.monotonic):
+    A child in trouble can be very talkative: a message that was shown is not shown again for a while, and at most
+    `most` lines in each `window` seconds are. The log file has everything.
+    """
+
+    def __init__(self, *, most: int = 40, window: float = 30.0, clock: Callable[[], float] = time.monotonic):
         self._most = most
         self._window = window
         self._clock = clock
         self._loud = False
         self._window_began = clock()
-        self._shown = 0
+        self._shown: set[str] = set()
 
     def wants(self, line: str) -> bool:
         if record := RECORD.match(line):
-            self._loud = record["level"] in LOUD_LEVELS
-        elif line.startswith(TRACEBACK):
+            self._loud = record["level"] in LOUD_LEVELS and self._is_news(line[record.end() :])
+            return self._loud
+        if line.startswith(TRACEBACK):
             self._loud = True
-        return self._loud and self._within_budget()
+        if line.startswith(FRAMES):
+            return False
+        return self._loud and self._is_news(line)
 
-    def _within_budget(self) -> bool:
+    def _is_news(self, message: str) -> bool:
         now = self._clock()
         if now - self._window_began >= self._window:
-            self._window_began, self._shown = now, 0
-        self._shown += 1
-        return self._shown <= self._most
+            self._window_began = now
+            self._shown.clear()
+        if message in self._shown or len(self._shown) >= self._most:
+            return False
+        self._shown.add(message)
+        return True
 
 
 class Output:
@@ -85,6 +96,7 @@ class Output:
 
     def __init__(self, log: BoundedLog, echo: Callable[[str], None] | None):
         self.last_lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
+        """Without those that were echoed, and without the frames of tracebacks."""
         self._log = log
         self._echo = echo
         self._filter = EchoFilter()
@@ -118,6 +130,7 @@ class Output:
         line = raw.decode(errors="replace").rstrip()
         if not line:
             return
-        self.last_lines.append(line[:400])
         if self._echo and self._filter.wants(line):
             self._echo(line[:2000])
+        elif not line.startswith(FRAMES):
+            self.last_lines.append(line[:400])

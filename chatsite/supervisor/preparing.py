@@ -43,9 +43,8 @@ def migrate() -> int:
             call_command("migrate", interactive=False, verbosity=0)
     except DatabaseError as error:
         where = settings.DATABASES["default"]["NAME"]
-        raise CannotStart(
-            f"the database {where} cannot be used: {str(error).strip()} (DATABASE_URL, CHATSITE_DATA)"
-        ) from None
+        reason = " ".join(str(error).split())
+        raise CannotStart(f"the database {where} cannot be used: {reason} (DATABASE_URL, CHATSITE_DATA)") from None
     return missing
 
 

@@ -36,16 +36,19 @@ def follow(lines: Iterable[str]) -> list[Group]:
 
 
 def stop(groups: list[Group]) -> None:
-    """Ask the groups of each stage to end, then kill what is left of them."""
+    """Ask the groups of each stage to end, and kill what is left of each after its time."""
     for stage in sorted({group.stage for group in groups}):
-        members = [group for group in groups if group.stage == stage]
-        for group in members:
+        waiting = [group for group in groups if group.stage == stage]
+        for group in waiting:
             _signal(os.kill, group.pid, signal.SIGTERM)
-        deadline = time.monotonic() + max(group.seconds for group in members)
-        while any(_alive(group) for group in members) and time.monotonic() < deadline:
+        began = time.monotonic()
+        while waiting := [group for group in waiting if _alive(group)]:
+            for group in waiting:
+                if time.monotonic() - began >= group.seconds:
+                    _signal(os.killpg, group.pid, signal.SIGKILL)
             time.sleep(0.05)
-        for group in members:
-            _signal(os.killpg, group.pid, signal.SIGKILL)
+            if time.monotonic() - began > max(group.seconds for group in waiting) + 1:
+                break  # zombies that nobody waits for, in a container without an init
 
 
 def _alive(group: Group) -> bool:
