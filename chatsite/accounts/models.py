@@ -25,10 +25,12 @@ class UserManager(UserManagerBase):
         """
         # LOWER() is the expression of the unique indexes; `iexact` would be UPPER() and read every row.
         name = Lower(models.Value(username or ""))
-        people = self.alias(lower_email=Lower("email"), lower_username=Lower("username"))
-        if "@" in (username or "") and (person := people.filter(lower_email=name).first()):
-            return person
-        return people.get(lower_username=name)
+        if "@" in (username or ""):
+            # Leaving out the empty ones is the condition of the index, which is not used without it.
+            owners = self.alias(lower_email=Lower("email")).filter(lower_email=name).exclude(email="")
+            if owner := owners.first():
+                return owner
+        return self.alias(lower_username=Lower("username")).get(lower_username=name)
 
     async def aget_by_natural_key(self, username: str | None) -> "User":
         return await sync_to_async(self.get_by_natural_key)(username)

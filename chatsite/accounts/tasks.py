@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from chatsite.accounts.services import usage
+from chatsite.accounts.services import passwords, usage
 from workers.protocol import Report
 
 
@@ -14,7 +14,7 @@ from workers.protocol import Report
 # passes by itself.
 @shared_task(
     name="accounts.record_usage", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
-)  # type: ignore[untyped-decorator]
+)
 def record_usage(report: dict[str, Any]) -> None:
     """Record an API generation. The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`."""
     parsed = Report.from_dict(report)
@@ -26,3 +26,9 @@ def record_usage(report: dict[str, Any]) -> None:
         report=parsed,
         chat_model=key["chat_model"],
     )
+
+
+@shared_task(name=passwords.SEND_RESET_MAIL_TASK)
+def send_reset_mail(*, email: str, host: str, secure: bool, language: str) -> None:
+    """Mail the link to set a new password, if the address has an account."""
+    passwords.send_reset_mail(email=email, host=host, secure=secure, language=language)

@@ -53,6 +53,45 @@ def sign_up(*, username: str, email: str, password: str, address: str = "") -> U
     return user
 
 
+@transaction.atomic
+def change_profile(*, user: User, name: str, email: str, address: str = "") -> None:
+    """Set the name a person goes by and their e-mail address.
+
+    Raises `ValidationError` by field, with `name` for the name.
+    """
+    email_before = user.email
+    changed = User.objects.get(pk=user.pk)
+    changed.first_name = name.strip()
+    changed.email = User.objects.normalize_email(email)
+    try:
+        changed.full_clean(
+            exclude=["username", "password"], validate_unique=False, validate_constraints=False
+        )
+    except ValidationError as error:
+        errors = error.error_dict
+        if "first_name" in errors:
+            errors["name"] = errors.pop("first_name")
+        raise ValidationError(errors) from None
+    _refuse_taken(changed)
+    try:
+        with transaction.atomic():
+            changed.save(update_fields=["first_name", "email"])
+    except IntegrityError:
+        _refuse_taken(changed)
+        raise
+    if changed.email != email_before:
+        audit.record(kind=AuditEvent.Kind.EMAIL_CHANGED, user=user, address=address)
+    user.first_name, user.email = changed.first_name, changed.email
+
+
+def find(*, login: str) -> User | None:
+    """The person who would log in as `login`, a username or an e-mail address."""
+    try:
+        return User.objects.get_by_natural_key(login)
+    except User.DoesNotExist:
+        return None
+
+
 def ensure_administrator(*, username: str = "admin") -> str | None:
     """Make the first administrator and return the password; None when there is one already.
 
