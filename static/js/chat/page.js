@@ -1,0 +1,300 @@
+// The chat page: what happens between the composer, the transcript, the list and the socket.
+
+import { Composer } from "./composer.js";
+import { Drawer } from "./drawer.js";
+import { Following } from "./scrolling.js";
+import { Settings } from "./settings.js";
+import { Sidebar } from "./sidebar.js";
+import { ChatSocket } from "./socket.js";
+import { text } from "./texts.js";
+import { TurnView } from "./turn.js";
+
+// The server closes the connection at 256 KiB; the frame around the text takes the rest.
+const LONGEST_FRAME = 250 * 1024; // bytes
+const PATIENCE = 1200; // ms without a connection before the page says so
+
+const chat = document.getElementById("chat");
+const turnList = document.getElementById("turns");
+
+class Page {
+  #conversation = chat.dataset.conversation;
+  #pending = new Map(); // client_id → { kind: "send" | "regenerate", turn }
+  #running = null;
+  #stopping = false;
+  #bannerTimer = 0;
+  #wasConnected = false;
+
+  constructor() {
+    const key = this.#conversation || "new";
+    this.following = new Following(document.getElementById("transcript"), document.getElementById("latest"));
+    this.drawer = new Drawer();
+    this.sidebar = new Sidebar(chat.dataset.list);
+    this.settings = new Settings(key);
+    this.composer = new Composer(key, { onSend: (content) => this.#send(content), onStop: () => this.#stop() });
+    this.turns = [...turnList.querySelectorAll(".turn")].map((turn) => new TurnView(turn, this.#changed));
+    this.socket = new ChatSocket(chat.dataset.socket);
+    this.#listen();
+    this.#resume();
+    this.#sendInterrupted();
+    this.#showRunning();
+    this.following.toEnd();
+    this.socket.connect();
+  }
+
+  // --- from the person ---------------------------------------------------------------------------------------
+
+  #send(content) {
+    if (!content.trim()) return this.composer.complain(text("emptyMessage"));
+    if (this.#busy) return this.composer.complain(text("running"));
+    if (!this.settings.check()) {
+      this.composer.complain(text("settingsWrong"));
+      return this.settings.open();
+    }
+    const frame = {
+      type: "send",
+      client_id: newId(),
+      conversation: this.#conversation || null,
+      text: content,
+      chat_model: this.settings.chatModel,
+      settings: this.settings.values,
+    };
+    if (new Blob([JSON.stringify(frame)]).size > LONGEST_FRAME) return this.composer.complain(text("tooLong"));
+    this.composer.sent(frame);
+    this.#askFor(frame);
+  }
+
+  #askFor(frame) {
+    const turn = TurnView.pending(frame.text, this.#changed);
+    this.turns.push(turn);
+    turnList.append(turn.element);
+    this.#showStart();
+    this.#pending.set(frame.client_id, { kind: "send", turn });
+    this.socket.ask(frame);
+    this.#showRunning();
+    this.following.toEnd();
+  }
+
+  // The page went away before the server had confirmed a message. It is sent again under its old client_id: had it
+  // arrived, the server answers with what it has stored then.
+  #sendInterrupted() {
+    const frame = this.composer.outgoing;
+    if (frame) this.#askFor(frame);
+  }
+
+  #regenerate(turn) {
+    if (this.#busy) return this.composer.complain(text("running"));
+    if (!this.settings.check()) return this.settings.open();
+    const frame = {
+      type: "regenerate",
+      client_id: newId(),
+      message: turn.message,
+      chat_model: this.settings.chatModel,
+      settings: this.settings.values,
+    };
+    this.#pending.set(frame.client_id, { kind: "regenerate", turn });
+    this.composer.complain("");
+    this.socket.ask(frame);
+    this.#showRunning();
+  }
+
+  #stop() {
+    if (!this.#running || this.#stopping) return;
+    this.#stopping = true;
+    this.socket.stop(this.#running.id);
+    this.#showRunning();
+  }
+
+  // --- from the server ---------------------------------------------------------------------------------------
+
+  #received(frame) {
+    if (frame.type === "accepted") this.#accepted(frame);
+    else if (frame.type === "event") this.#reply(frame.reply)?.handle(frame.event, { whole: frame.whole });
+    else if (frame.type === "error") this.#refused(frame);
+  }
+
+  #accepted({ client_id: clientId, conversation, message, reply }) {
+    const pending = this.#pending.get(clientId);
+    if (!pending) return;
+    this.#pending.delete(clientId);
+    if (this.#reply(reply.id)) {
+      // Stored before the page was loaded, which therefore shows it already.
+      this.#remove(pending.turn);
+      this.composer.confirmed(conversation.id);
+      this.#showRunning();
+      return;
+    }
+    if (pending.kind === "send") {
+      pending.turn.accepted(message);
+      this.#openConversation(conversation);
+      this.composer.confirmed(conversation.id);
+      this.sidebar.refresh();
+    }
+    this.settings.stored(conversation.id);
+    const view = pending.turn.addReply(reply);
+    this.socket.follow(reply.id, { watch: false });
+    this.#run(view);
+    this.following.toEnd();
+  }
+
+  #openConversation(conversation) {
+    if (this.#conversation) return;
+    this.#conversation = chat.dataset.conversation = conversation.id;
+    history.replaceState(history.state, "", conversation.url);
+    this.sidebar.open = conversation.id;
+    this.#retitle(conversation.id, conversation.title);
+  }
+
+  #retitle(conversation, title) {
+    this.sidebar.retitle(conversation, title);
+    if (conversation !== this.#conversation) return;
+    const heading = document.getElementById("title");
+    heading.textContent = title || text("untitled");
+    heading.hidden = false;
+    document.title = `${heading.textContent} · chatsite`;
+  }
+
+  #refused({ client_id: clientId, reply, field, message }) {
+    const pending = this.#pending.get(clientId);
+    if (pending) {
+      this.#pending.delete(clientId);
+      this.#takeBack(pending);
+      this.settings.complain(field, message);
+    }
+    const view = reply && this.#reply(reply);
+    if (view?.running) {
+      this.socket.unfollow(reply);
+      view.fail(message);
+    } else {
+      this.composer.complain(message);
+    }
+    this.#showRunning();
+  }
+
+  #takeBack({ kind, turn }) {
+    if (kind !== "send") return;
+    this.#remove(turn);
+    this.composer.giveBack(turn.question);
+  }
+
+  #remove(turn) {
+    turn.element.remove();
+    this.turns = this.turns.filter((other) => other !== turn);
+    this.#showStart();
+  }
+
+  // The server could not read what it got and said so by hanging up.
+  #refusedFrame() {
+    for (const [clientId, pending] of [...this.#pending]) {
+      this.#pending.delete(clientId);
+      this.#takeBack(pending);
+    }
+    this.composer.complain(text("tooLong"));
+    this.#showRunning();
+  }
+
+  // --- keeping the page true ---------------------------------------------------------------------------------
+
+  #listen() {
+    this.socket.addEventListener("frame", ({ detail }) => this.#received(detail));
+    this.socket.addEventListener("state", ({ detail }) => this.#showConnection(detail));
+    this.socket.addEventListener("refused", () => this.#refusedFrame());
+    this.socket.addEventListener("signedout", () => {
+      location.assign(`${chat.dataset.login}?next=${encodeURIComponent(location.pathname)}`);
+    });
+    turnList.addEventListener("click", (event) => {
+      if (event.target.closest("[data-action]")?.dataset.action !== "regenerate") return;
+      this.#regenerate(this.turns.find((turn) => turn.element.contains(event.target)));
+    });
+    document.addEventListener("retitled", ({ detail }) => this.#retitle(this.#conversation, detail));
+    document.getElementById("start")?.addEventListener("click", (event) => {
+      const example = event.target.closest("[data-example]");
+      if (example) this.composer.fill(example.dataset.example);
+    });
+  }
+
+  #resume() {
+    for (const turn of this.turns) {
+      for (const reply of turn.replies.filter((candidate) => candidate.running)) {
+        this.socket.follow(reply.id, { watch: true });
+        this.#running = reply;
+      }
+    }
+  }
+
+  #run(reply) {
+    this.#running = reply;
+    this.#stopping = false;
+    this.#showRunning();
+  }
+
+  #changed = (reply) => {
+    if (reply === this.#running && !reply.running) {
+      this.#running = null;
+      this.#stopping = false;
+      this.#showRunning();
+    }
+    this.following?.contentChanged();
+  };
+
+  get #busy() {
+    return this.#running !== null || this.#pending.size > 0;
+  }
+
+  #showRunning() {
+    const label = text(this.#stopping ? "stopping" : "stop");
+    this.composer.showRunning(this.#running !== null, { stopping: this.#stopping, label });
+    chat.toggleAttribute("data-busy", this.#busy);
+  }
+
+  #showStart() {
+    const start = document.getElementById("start");
+    if (start) start.hidden = this.turns.length > 0;
+  }
+
+  #showConnection(state) {
+    const banner = document.getElementById("connection");
+    if (state === "open") {
+      clearTimeout(this.#bannerTimer);
+      const wasShown = !banner.hidden;
+      banner.toggleAttribute("data-good", true);
+      banner.textContent = wasShown && this.#wasConnected ? text("connected") : "";
+      banner.hidden = !banner.textContent;
+      this.#wasConnected = true;
+      this.#bannerTimer = setTimeout(() => {
+        banner.hidden = true;
+        this.#bannerTimer = 0;
+      }, 2500);
+      // What was in doubt is asked for anew, a stop as well.
+      if (this.#stopping) this.socket.stop(this.#running.id);
+      return;
+    }
+    const sentence = text({ connecting: "connecting", lost: "reconnecting", offline: "offline" }[state]);
+    const show = () => {
+      banner.toggleAttribute("data-good", false);
+      banner.hidden = false;
+      if (banner.textContent !== sentence) banner.textContent = sentence;
+    };
+    // A connection that is back in a moment is not worth a word.
+    if (!banner.hidden) {
+      clearTimeout(this.#bannerTimer);
+      this.#bannerTimer = 0;
+      show();
+    } else if (!this.#bannerTimer) {
+      this.#bannerTimer = setTimeout(() => {
+        this.#bannerTimer = 0;
+        if (!this.socket.open) show();
+      }, PATIENCE);
+    }
+  }
+
+  #reply(id) {
+    return this.turns.flatMap((turn) => turn.replies).find((reply) => reply.id === id);
+  }
+}
+
+// crypto.randomUUID is missing on a site without HTTPS.
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+new Page();

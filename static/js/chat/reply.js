@@ -1,0 +1,140 @@
+// One answer on the page: waiting, written, finished, stopped or failed.
+
+import { announce, clearAnnouncements } from "./announcer.js";
+import { copyWithButton } from "./clipboard.js";
+import { GrowingMarkdown, renderMarkdown, spoken } from "./markdown.js";
+import { number, text } from "./texts.js";
+
+export class ReplyView {
+  #growing = null;
+  #text = "";
+  #onChange;
+
+  /** @param element a section made from arena/partials/reply.html */
+  constructor(element, onChange = () => {}) {
+    this.element = element;
+    this.#onChange = onChange;
+    if (this.running) this.#wait();
+    else this.#showStored();
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-action]");
+      if (button?.dataset.action === "copy") copyWithButton(button, this.#text);
+      if (button?.dataset.action === "copy-code") {
+        copyWithButton(button, button.closest(".code").querySelector("code").textContent);
+      }
+    });
+  }
+
+  static fromTemplate({ id, chat_model: chatModel }, onChange) {
+    const element = document.getElementById("reply-template").content.firstElementChild.cloneNode(true);
+    element.dataset.reply = id;
+    element.dataset.status = "queued";
+    element.querySelector("[data-model]").textContent = chatModel;
+    return new ReplyView(element, onChange);
+  }
+
+  get id() {
+    return this.element.dataset.reply;
+  }
+
+  get running() {
+    return this.element.dataset.status === "queued";
+  }
+
+  /** One stream event, each given once and in order. `whole`: a delta replaces what is there. */
+  handle(event, { whole = false } = {}) {
+    if (event.type === "started") this.#started(event.attempt);
+    else if (event.type === "delta") this.#write(event.text, whole);
+    else if (event.type === "finished") this.#finished(event);
+    else if (event.type === "failed") this.fail(event.message, event.code);
+  }
+
+  /** Ends it with a sentence that says why. The text so far stays. */
+  fail(message, code = "") {
+    this.#end("failed", code);
+    this.#part("failure-text").textContent = message;
+    this.#part("failure").hidden = false;
+    announce(`${text("answerFailed")} ${message}`);
+    this.#onChange(this);
+  }
+
+  #part(name) {
+    return this.element.querySelector(`[data-${name}]`);
+  }
+
+  #wait() {
+    this.element.dataset.live = "";
+    this.#part("waiting").hidden = false;
+    this.#part("waiting-text").textContent = text("queued");
+    clearAnnouncements();
+  }
+
+  #started(attempt) {
+    this.#part("waiting-text").textContent = text("waiting");
+    if (attempt === 1) announce(text("answerStarted"));
+    this.#onChange(this);
+  }
+
+  #write(more, whole) {
+    this.#part("waiting").hidden = true;
+    this.#growing ??= new GrowingMarkdown(this.#part("answer"), (nodes) => announce(spoken(nodes)));
+    this.#growing.append(more, { whole });
+    // The text is drawn in the next frame; whoever scrolls must come after it.
+    requestAnimationFrame(() => this.#onChange(this));
+  }
+
+  #finished(event) {
+    this.#end("finished", event.reason);
+    this.#showNote();
+    this.#showFacts({
+      tokens: event.usage?.completion_tokens,
+      first: event.timing?.first_token,
+      total: event.timing?.total,
+    });
+    announce(text(event.reason === "cancelled" ? "answerStopped" : "answerFinished"));
+    this.#onChange(this);
+  }
+
+  #end(status, outcome) {
+    this.element.dataset.status = status;
+    this.element.dataset.outcome = outcome;
+    delete this.element.dataset.live;
+    this.#part("waiting").hidden = true;
+    if (this.#growing) {
+      this.#growing.finish();
+      this.#text = this.#growing.source;
+    }
+    this.#part("tools").hidden = false;
+    this.element.querySelector("[data-action=copy]").hidden = !this.#text;
+  }
+
+  #showStored() {
+    const answer = this.#part("answer");
+    this.#text = answer.textContent;
+    answer.replaceChildren(renderMarkdown(this.#text));
+    answer.dataset.rendered = "";
+    this.#part("tools").hidden = false;
+    this.element.querySelector("[data-action=copy]").hidden = !this.#text;
+    if (this.element.dataset.status === "finished") this.#showNote();
+    const { tokens, first, total } = this.#part("facts").dataset;
+    this.#showFacts({ tokens: Number(tokens), first: first ? Number(first) : null, total: Number(total) });
+  }
+
+  #showNote() {
+    const sentence = {
+      cancelled: text("stopped"),
+      length: text("length"),
+      stop: this.#text.trim() ? "" : text("noText"),
+    }[this.element.dataset.outcome];
+    this.#part("note").textContent = sentence ?? "";
+    this.#part("note").hidden = !sentence;
+  }
+
+  #showFacts({ tokens, first, total }) {
+    const facts = [];
+    if (tokens) facts.push(`${number(tokens)} ${text("tokens")}`);
+    if (tokens && total) facts.push(`${number(tokens / total, 1)} ${text("perSecond")}`);
+    if (tokens && first != null) facts.push(`${text("firstAfter")} ${number(first, 2)} s`);
+    this.#part("facts").textContent = facts.join(" · ");
+  }
+}

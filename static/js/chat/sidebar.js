@@ -1,0 +1,130 @@
+// The lines of the conversation list: which one is open, renaming in place, deleting after a question.
+
+import { announce } from "./announcer.js";
+import { notify } from "./notify.js";
+import { text } from "./texts.js";
+
+// A refused title is answered with a sentence as plain text.
+function refusal(xhr) {
+  const plain = xhr?.status === 422 && xhr.getResponseHeader("Content-Type")?.startsWith("text/plain");
+  return plain ? xhr.responseText : text("requestFailed");
+}
+
+export class Sidebar {
+  #list = document.getElementById("conversations");
+  #dialog = document.getElementById("delete-dialog");
+  #openField = document.getElementById("open-conversation");
+  #address;
+
+  constructor(address) {
+    this.#address = address;
+    this.#mark();
+    this.#list.addEventListener("click", (event) => this.#clicked(event));
+    this.#list.addEventListener("keydown", (event) => {
+      const item = event.target.closest(".item");
+      if (event.key === "Escape" && item && !item.querySelector(".item__form").hidden) {
+        event.preventDefault();
+        this.#rename(item, false);
+      }
+    });
+    document.body.addEventListener("htmx:confirm", (event) => this.#ask(event));
+    document.body.addEventListener("htmx:afterSwap", () => this.#mark());
+    document.body.addEventListener("htmx:afterRequest", (event) => this.#requested(event));
+    for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+      document.body.addEventListener(failure, ({ detail }) => notify(refusal(detail.xhr)));
+    }
+  }
+
+  /** Asks the server for the list, unless a title is being edited in it. */
+  refresh() {
+    if (this.#list.querySelector(".item__form:not([hidden])")) return;
+    window.htmx?.ajax("GET", this.#address, { target: this.#list, swap: "innerHTML" });
+  }
+
+  set open(conversation) {
+    this.#openField.value = conversation;
+    this.#mark();
+  }
+
+  retitle(conversation, title) {
+    const label = this.#item(conversation)?.querySelector("[data-title]");
+    if (label) label.textContent = title || text("untitled");
+  }
+
+  #item(conversation) {
+    return this.#list.querySelector(`[data-item="${CSS.escape(conversation)}"]`);
+  }
+
+  #mark() {
+    for (const item of this.#list.querySelectorAll(".item")) {
+      const link = item.querySelector(".item__link");
+      if (item.dataset.item === this.#openField.value) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+      link.title = link.textContent.trim();
+    }
+  }
+
+  #clicked(event) {
+    const action = event.target.closest("[data-action]")?.dataset.action;
+    const item = event.target.closest(".item");
+    if (action === "rename") this.#rename(item, true);
+    if (action === "cancel-rename") this.#rename(item, false);
+  }
+
+  #rename(item, editing) {
+    const form = item.querySelector(".item__form");
+    form.hidden = !editing;
+    item.querySelector(".item__link").hidden = editing;
+    item.querySelector(".item__tools").hidden = editing;
+    if (editing) {
+      form.elements.title.focus();
+      form.elements.title.select();
+    } else {
+      form.reset();
+      item.querySelector(".item__link").focus();
+    }
+  }
+
+  #ask(event) {
+    if (!event.detail.question) return;
+    event.preventDefault();
+    this.#dialog.querySelector("[data-question]").textContent = event.detail.question;
+    this.#dialog.returnValue = "";
+    this.#dialog.addEventListener(
+      "close",
+      () => this.#dialog.returnValue === "delete" && event.detail.issueRequest(true),
+      { once: true },
+    );
+    this.#dialog.showModal();
+  }
+
+  #requested({ detail }) {
+    const { elt, successful, xhr } = detail;
+    if (!successful || !elt.closest?.("#conversations") || elt.id === "conversations") return;
+    if (elt.matches("form")) this.#renamed(elt.closest(".item")?.dataset.item);
+    else if (!xhr.getResponseHeader("HX-Redirect")) this.#deleted(elt.closest(".item"));
+  }
+
+  #renamed(conversation) {
+    announce(text("renamed"));
+    // The line has been replaced; its successor takes the focus.
+    setTimeout(() => {
+      const item = this.#item(conversation);
+      item?.querySelector(".item__link").focus();
+      if (item && conversation === this.#openField.value) {
+        const title = item.querySelector("[data-title]").textContent;
+        this.#list.dispatchEvent(new CustomEvent("retitled", { detail: title, bubbles: true }));
+      }
+    });
+  }
+
+  #deleted(item) {
+    const items = [...this.#list.querySelectorAll(".item")];
+    const neighbour = items[items.indexOf(item) + 1] ?? items[items.indexOf(item) - 1];
+    notify(text("deleted"));
+    setTimeout(() => {
+      for (const day of this.#list.querySelectorAll(".day:not(:has(.item))")) day.remove();
+      (neighbour?.querySelector(".item__link") ?? document.getElementById("new-conversation")).focus();
+    });
+  }
+}

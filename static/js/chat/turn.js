@@ -1,0 +1,84 @@
+// A message with its answers, of which one is shown.
+
+import { ReplyView } from "./reply.js";
+import { text } from "./texts.js";
+
+const LONG_QUESTION = 240; // characters; the template uses the same number
+
+export class TurnView {
+  #onChange;
+  #shown = 0;
+
+  constructor(element, onChange) {
+    this.element = element;
+    this.#onChange = onChange;
+    this.replies = [...element.querySelectorAll("[data-reply]")].map((reply) => new ReplyView(reply, onChange));
+    this.show(this.replies.length - 1);
+    element.addEventListener("click", (event) => {
+      const action = event.target.closest("[data-action]")?.dataset.action;
+      if (action === "previous") this.#turnOver(-1);
+      if (action === "next") this.#turnOver(1);
+    });
+  }
+
+  /** A turn whose message is on its way. */
+  static pending(question, onChange) {
+    const element = document.getElementById("turn-template").content.firstElementChild.cloneNode(true);
+    const paragraph = element.querySelector("[data-question]");
+    paragraph.textContent = question;
+    paragraph.toggleAttribute("data-long", question.length > LONG_QUESTION);
+    element.dataset.pending = "";
+    element.querySelector("[data-sending]").hidden = false;
+    return new TurnView(element, onChange);
+  }
+
+  get message() {
+    return Number(this.element.dataset.message);
+  }
+
+  get question() {
+    return this.element.querySelector("[data-question]").textContent;
+  }
+
+  accepted(message) {
+    this.element.dataset.message = message.id;
+    delete this.element.dataset.pending;
+    this.element.querySelector("[data-sending]").hidden = true;
+  }
+
+  addReply(reply) {
+    const view = ReplyView.fromTemplate(reply, this.#onChange);
+    this.replies.push(view);
+    this.element.querySelector("[data-replies]").append(view.element);
+    this.show(this.replies.length - 1);
+    return view;
+  }
+
+  show(index) {
+    this.#shown = index;
+    this.replies.forEach((reply, i) => {
+      reply.element.hidden = i !== index;
+      if (i !== index) return;
+      const several = this.replies.length > 1;
+      reply.element.querySelector("[data-versions]").hidden = !several;
+      reply.element.querySelector("[data-version-count]").textContent =
+        `${index + 1} ${text("versionOf")} ${this.replies.length}`;
+      reply.element.querySelector("[data-older]").hidden = index === this.replies.length - 1;
+      this.#enable(reply, "previous", index > 0);
+      this.#enable(reply, "next", index < this.replies.length - 1);
+    });
+  }
+
+  // aria-disabled and not disabled: a button that goes out of use under the finger keeps the focus.
+  #enable(reply, action, enabled) {
+    reply.element.querySelector(`[data-action=${action}]`).setAttribute("aria-disabled", String(!enabled));
+  }
+
+  #turnOver(step) {
+    const index = this.#shown + step;
+    if (index < 0 || index >= this.replies.length) return;
+    this.show(index);
+    const action = step < 0 ? "previous" : "next";
+    this.replies[index].element.querySelector(`[data-action=${action}]`).focus();
+  }
+}
