@@ -3,7 +3,7 @@
 import uuid
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -21,7 +21,8 @@ class Conversation(models.Model):
     chat_model = models.ForeignKey(
         ChatModel, on_delete=models.SET_NULL, null=True, related_name="conversations"
     )
-    system_prompt = models.TextField(blank=True, max_length=20_000)
+    # A TextField's max_length is for forms only.
+    system_prompt = models.TextField(blank=True, max_length=20_000, validators=[MaxLengthValidator(20_000)])
     # None = the chat model's own default.
     temperature = models.FloatField(
         null=True, blank=True, validators=[MinValueValidator(0.0), MaxValueValidator(2.0)]

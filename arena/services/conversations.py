@@ -118,9 +118,7 @@ def delete(*, owner: User, conversation_id: uuid.UUID) -> None:
 def erase(*, conversation: Conversation) -> None:
     """`delete` for callers who have checked the right to it by themselves (the admin)."""
     running = Reply.objects.filter(message__conversation=conversation, status=Reply.Status.QUEUED)
-    for reply_id in running.values_list("id", flat=True):
-        # Robust: the conversation is gone for its owner whether or not the broker answers.
-        transaction.on_commit(partial(replies.cancel, reply_id), robust=True)
+    transaction.on_commit(partial(replies.abandon, list(running.values_list("id", flat=True))))
     conversation.delete()
 
 

@@ -69,6 +69,18 @@ def cancel(reply_id: uuid.UUID) -> None:
     client.cancel(reply_id.hex)
 
 
+def abandon(reply_ids: list[uuid.UUID]) -> None:
+    """Cancel replies that are gone from the database. Never raises: they are gone whether or not the broker answers.
+
+    Not `on_commit(robust=True)`, which stumbles over a `partial` when it wants to log its name (Django 5.2).
+    """
+    for reply_id in reply_ids:
+        try:
+            cancel(reply_id)
+        except Exception:
+            logger.exception("reply %s was deleted but could not be cancelled", reply_id)
+
+
 def fail(*, reply_id: uuid.UUID, code: ErrorCode, message: str) -> bool:
     """End a queued reply without a report. False when it has ended already."""
     ended = Reply.objects.filter(pk=reply_id, status=Reply.Status.QUEUED).update(

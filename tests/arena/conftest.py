@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.test import Client
 
+import arena.tasks  # noqa: F401 - registers the control tasks, which a Celery worker finds by itself
 from arena.models import Conversation, Message, Reply
 from chatsite.accounts.models import User
 from chatsite.asgi import application
@@ -51,7 +52,13 @@ class Page:
 
     async def say(self, text: str, **fields: Any) -> dict[str, Any]:
         """Send a message; the answer's `accepted` or `error` frame."""
-        fields = {"client_id": uuid.uuid4().hex, "conversation": None, "chat_model": "parrot", "settings": None, **fields}
+        fields = {
+            "client_id": uuid.uuid4().hex,
+            "conversation": None,
+            "chat_model": "parrot",
+            "settings": None,
+            **fields,
+        }
         return await self.ask(type="send", text=text, **fields)
 
     async def events(self, reply: str, *, until: str = "end") -> list[dict[str, Any]]:

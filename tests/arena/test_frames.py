@@ -68,7 +68,9 @@ def test_it_refuses_an_unknown_type(kind):
     assert refused(type=kind).field == "type"
 
 
-@pytest.mark.parametrize("client_id", [None, "", "short", "x" * 65, 12345678, "with blank", "ünïcödé-1", ["x" * 8]])
+@pytest.mark.parametrize(
+    "client_id", [None, "", "short", "x" * 65, 12345678, "with blank", "ünïcödé-1", ["x" * 8]]
+)
 @pytest.mark.parametrize("frame", [SEND, REGENERATE])
 def test_it_refuses_a_client_id_that_is_no_name(frame, client_id):
     assert refused(**{**frame, "client_id": client_id}).field == "client_id"
@@ -92,14 +94,31 @@ def test_it_refuses_an_id_that_is_no_uuid(frame, field, value):
     assert refused(**{**frame, field: value}).field == field
 
 
-@pytest.mark.parametrize("message", [None, 0, -1, 1.5, True, "", "x", "-1", "٣", 2**63, "9" * 19, "9" * 400, [1]])
+@pytest.mark.parametrize(
+    "message", [None, 0, -1, 1.5, True, "", "x", "-1", "٣", 2**63, "9" * 19, "9" * 400, [1]]
+)
 def test_it_refuses_a_message_id_that_is_none(message):
     assert refused(**{**REGENERATE, "message": message}).field == "message"
 
 
 @pytest.mark.parametrize(
     # The last two are ids that Redis refuses: they would break the reader all pages share.
-    "after", [0, True, "x", "1", "1-", "-1", "1-2-3", "٣-٣", " 1-2", "1-2\n", ["1-2"], "9" * 20 + "-1", "1-" + "9" * 21]
+    "after",
+    [
+        0,
+        True,
+        "x",
+        "1",
+        "1-",
+        "-1",
+        "1-2-3",
+        "٣-٣",
+        " 1-2",
+        "1-2\n",
+        ["1-2"],
+        "9" * 20 + "-1",
+        "1-" + "9" * 21,
+    ],
 )
 def test_it_refuses_an_after_that_is_no_seq(after):
     assert refused(type="watch", reply=REPLY, after=after).field == "after"
@@ -158,7 +177,9 @@ def test_it_does_not_decode_numbers_of_thousands_of_digits():
 def test_it_counts_a_frames_bytes(letter):
     fits = (frames.MAX_FRAME_BYTES - len('{"text":""}')) // len(letter.encode())
 
-    assert len(frames.decode(json.dumps({"text": letter * fits}, ensure_ascii=False, separators=(",", ":")))["text"])
+    assert len(
+        frames.decode(json.dumps({"text": letter * fits}, ensure_ascii=False, separators=(",", ":")))["text"]
+    )
     with pytest.raises(frames.NotAFrame):
         frames.decode(json.dumps({"text": letter * (fits + 1)}, ensure_ascii=False, separators=(",", ":")))
 
