@@ -5,6 +5,7 @@ import pytest
 from celery import current_app
 from django.core.cache import cache
 
+import chatsite.accounts.tasks  # noqa: F401 - registers them, as the control worker's start does
 from tests.factories import PASSWORD
 
 
