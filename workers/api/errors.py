@@ -64,14 +64,12 @@ class InvalidRequest(ApiError):  # noqa: N818 - reads as what happened
 
 
 class InvalidParameter(InvalidRequest):
-    """A value that cannot be used. `param` is its path, e.g. `messages[2].content`."""
+    """A value that cannot be used. `param` is its path, e.g. `messages[2].content`; `message` goes on from it."""
 
     code = "invalid_value"
 
     def __init__(self, param: str, message: str, *, code: str | None = None) -> None:
-        super().__init__(
-            f"Invalid '{param}': {message}" if param else message, param=param or None, code=code
-        )
+        super().__init__(f"'{param}' {message}", param=param or None, code=code)
 
 
 class Unauthenticated(ApiError):  # noqa: N818

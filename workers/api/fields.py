@@ -12,8 +12,6 @@ from typing import Any
 
 from workers.api.errors import InvalidParameter
 
-INT64 = 2**63
-
 
 class Fields:
     """The keys of one JSON object. A key that is absent or null reads as None, as in OpenAI's API."""
@@ -39,15 +37,19 @@ class Fields:
             close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.75)
             hint = f"Did you mean '{self.param(close[0])}'?" if close else "Leave it out."
             shown = self.param(printable(name))
-            raise InvalidParameter(
-                shown, f"there is no such parameter here. {hint}", code="unknown_parameter"
-            )
+            raise InvalidParameter(shown, f"is not a parameter here. {hint}", code="unknown_parameter")
 
     def required(self, name: str) -> Any:
         value = self.get(name)
         if value is None:
             raise InvalidParameter(self.param(name), "is required.", code="missing_required_parameter")
         return value
+
+    def check_type(self, name: str, wanted: type) -> None:
+        """Check a value that is not used any further."""
+        value = self.get(name)
+        if value is not None and not isinstance(value, wanted):
+            raise _mistyped(self.param(name), kind(wanted()), value)
 
     def text(self, name: str, *, longest: int | None = None) -> str | None:
         value = self.get(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
@@ -51,6 +51,8 @@ async def _answer(request: HttpRequest) -> HttpResponseBase:
         response = await _call_view(request)
     except Exception as error:
         response = errors.respond(error)
+    if isinstance(response, HttpResponse):
+        response["content-length"] = str(len(response.content))
     response["x-request-id"] = f"req_{request_id}"
     response["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
     response["x-content-type-options"] = "nosniff"

@@ -28,18 +28,17 @@ HONOURED: Final = frozenset(
     }
 )  # fmt: skip
 
-WITHOUT_EFFECT: Final = {
-    "user": "names the caller's own user for abuse reports",
-    "safety_identifier": "names the caller's own user for abuse reports",
-    "metadata": "labels of a stored completion, and none is stored",
-    "prompt_cache_key": "a hint; the prefix cache needs none",
-    "prompt_cache_options": "a hint; the prefix cache needs none",
-    "prompt_cache_retention": "a hint; the prefix cache needs none",
-    "service_tier": "OpenAI, too, may serve any tier as the default one",
-    "parallel_tool_calls": "only speaks of tools, which are refused",
+WITHOUT_EFFECT: Final[dict[str, tuple[type, str]]] = {
+    "metadata": (dict, "labels of a stored completion, and none is stored"),
+    "parallel_tool_calls": (bool, "only speaks of tools, which are refused"),
+    "prompt_cache_key": (str, "a hint; the prefix cache needs none"),
+    "prompt_cache_options": (dict, "a hint; the prefix cache needs none"),
+    "prompt_cache_retention": (str, "a hint; the prefix cache needs none"),
+    "safety_identifier": (str, "names the caller's own user for abuse reports"),
+    "service_tier": (str, "OpenAI, too, may serve any tier as the default one"),
+    "user": (str, "names the caller's own user for abuse reports"),
 }
 
-# Values are compared with their JSON text, so that 1 and true stay different.
 UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {
     "audio": (),
     "function_call": ("none", "auto"),
@@ -98,12 +97,14 @@ def parse(body: dict[str, Any]) -> ChatCompletionRequest:
     """Raises `InvalidParameter` for the first thing that is wrong."""
     fields = Fields(body)
     fields.refuse_unknown(HONOURED | WITHOUT_EFFECT.keys() | UNSUPPORTED.keys())
-    _refuse_unsupported(fields, UNSUPPORTED)
     fields.required("model")
     fields.required("messages")
+    _refuse_unsupported(fields, UNSUPPORTED)
+    for name, (wanted, _) in WITHOUT_EFFECT.items():
+        fields.check_type(name, wanted)
     if fields.integer("n", minimum=1, maximum=128) not in (None, 1):
         raise InvalidParameter(
-            "n", "only 1 is supported. Send the request several times instead.", code="unsupported_parameter"
+            "n", "can only be 1. Send the request several times instead.", code="unsupported_parameter"
         )
     stream = fields.boolean("stream")
     return ChatCompletionRequest(
@@ -118,16 +119,13 @@ def parse(body: dict[str, Any]) -> ChatCompletionRequest:
 def _refuse_unsupported(fields: Fields, table: dict[str, tuple[Any, ...]]) -> None:
     for name, neutral in table.items():
         value = fields.get(name)
-        if value is None or _json(value) in map(_json, neutral):
+        # The type as well, because in Python 0 equals false.
+        if value is None or any(type(value) is type(other) and value == other for other in neutral):
             continue
-        allowed = f" or set it to {' or '.join(map(_json, neutral))}" if neutral else ""
+        allowed = f" or set it to {' or '.join(map(json.dumps, neutral))}" if neutral else ""
         raise InvalidParameter(
             fields.param(name), f"is not supported here. Leave it out{allowed}.", code="unsupported_parameter"
         )
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
 
 
 def _sampling(fields: Fields) -> Sampling:
@@ -198,9 +196,7 @@ def _role(fields: Fields) -> Role:
     param = fields.param("role")
     role = text(fields.required("role"), param)
     if role in ("tool", "function"):
-        raise InvalidParameter(
-            param, f"messages of the role '{role}' are not supported.", code="unsupported_value"
-        )
+        raise InvalidParameter(param, f"is '{role}', which is not supported.", code="unsupported_value")
     if role not in ROLES:
         raise InvalidParameter(param, f"must be one of {', '.join(ROLES)}.")
     return ROLES[role]
@@ -221,9 +217,7 @@ def _part(value: Any, path: str) -> str:
     fields = Fields(value, path)
     part_type = text(fields.required("type"), fields.param("type"))
     if part_type != "text":
-        raise InvalidParameter(
-            fields.param("type"), "only parts of the type 'text' are supported.", code="unsupported_value"
-        )
+        raise InvalidParameter(fields.param("type"), "can only be 'text'.", code="unsupported_value")
     fields.refuse_unknown({"type", "text", "prompt_cache_breakpoint"})
     return text(fields.required("text"), fields.param("text"))
 
