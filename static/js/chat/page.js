@@ -26,7 +26,7 @@ class Page {
 
   constructor() {
     const key = this.#conversation || "new";
-    this.following = new Following(document.getElementById("transcript"), document.getElementById("latest"));
+    this.following = new Following(document.getElementById("content"), document.getElementById("latest"));
     this.drawer = new Drawer();
     this.sidebar = new Sidebar(chat.dataset.list);
     this.settings = new Settings(key);

@@ -14,10 +14,11 @@ export class Following {
     area.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => {
       this.toEnd();
-      area.focus({ preventScroll: true });
+      document.getElementById("transcript").focus({ preventScroll: true });
     });
     // A rotated phone, an opened keyboard or a growing composer must not hide the last line.
-    new ResizeObserver(() => this.contentChanged()).observe(area);
+    const sizes = new ResizeObserver(() => this.contentChanged());
+    for (const element of [area, ...area.children]) sizes.observe(element);
   }
 
   /** Call after the content has grown. */

@@ -4,6 +4,12 @@ import { ReplyView } from "./reply.js";
 import { text } from "./texts.js";
 
 const LONG_QUESTION = 240; // characters; the template uses the same number
+const FOLDED_QUESTION = 1500; // characters
+const FOLDED_LINES = 14;
+
+function element(turn, selector) {
+  return turn.element.querySelector(selector);
+}
 
 export class TurnView {
   #onChange;
@@ -14,11 +20,27 @@ export class TurnView {
     this.#onChange = onChange;
     this.replies = [...element.querySelectorAll("[data-reply]")].map((reply) => new ReplyView(reply, onChange));
     this.show(this.replies.length - 1);
+    this.#fold();
     element.addEventListener("click", (event) => {
       const action = event.target.closest("[data-action]")?.dataset.action;
       if (action === "previous") this.#turnOver(-1);
       if (action === "next") this.#turnOver(1);
+      if (action === "unfold") this.#unfold();
     });
+  }
+
+  // A pasted page must not push the answer out of sight.
+  #fold() {
+    const long = this.question.length > FOLDED_QUESTION || this.question.split("\n").length > FOLDED_LINES;
+    element(this, "[data-question]").toggleAttribute("data-folded", long);
+    element(this, "[data-action=unfold]").hidden = !long;
+  }
+
+  #unfold() {
+    const folded = element(this, "[data-question]").toggleAttribute("data-folded");
+    const button = element(this, "[data-action=unfold]");
+    button.setAttribute("aria-expanded", String(!folded));
+    button.textContent = text(folded ? "showAll" : "showLess");
   }
 
   /** A turn whose message is on its way. */
