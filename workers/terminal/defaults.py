@@ -1,0 +1,56 @@
+"""What a chat model is asked with: what the person says, else the catalog, else the engine's own choice.
+
+There need not be a catalog: a worker's machine may have no database.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from workers.models import ChatModel
+from workers.protocol import Sampling
+
+
+class Manner(NamedTuple):
+    """How a chat model is asked."""
+
+    system: str
+    sampling: Sampling
+
+
+def manner(
+    chat_model: str,
+    *,
+    system: str | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+) -> Manner:
+    """`None` takes the catalog's value for `chat_model`, or the engine's choice where the catalog has none."""
+    found = _catalog().get(chat_model)
+    if found:
+        system = found.system_prompt if system is None else system
+        temperature = found.temperature if temperature is None else temperature
+        top_p = found.top_p if top_p is None else top_p
+    return Manner(system or "", Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens))
+
+
+def known_names() -> tuple[str, ...]:
+    """The catalog's chat models; none when there is no catalog."""
+    return tuple(_catalog())
+
+
+def _catalog() -> dict[str, ChatModel]:
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3") and not _exists(str(database["NAME"])):
+        return {}  # a look into it would make one
+    try:
+        return {chat_model.name: chat_model for chat_model in ChatModel.objects.all()}
+    except DatabaseError:
+        return {}
+
+
+def _exists(sqlite: str) -> bool:
+    return sqlite == ":memory:" or "mode=memory" in sqlite or Path(sqlite).exists()

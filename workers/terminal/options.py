@@ -1,0 +1,67 @@
+"""What the terminal commands have in common: options for sampling, and an orderly end."""
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+# Those of `add_sampling_options`, as keyword arguments of `defaults.manner`.
+SAMPLING_OPTIONS = ("system", "temperature", "top_p", "max_tokens")
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--system", metavar="TEXT", help="System prompt (default: the catalog's).")
+    parser.add_argument(
+        "--temperature", type=_temperature, metavar="T", help="0 to 2; 0 is greedy (default: the catalog's)."
+    )
+    parser.add_argument("--top-p", type=_top_p, metavar="P", help="Above 0, to 1 (default: the catalog's).")
+    parser.add_argument(
+        "--max-tokens", type=_max_tokens, metavar="N", help="Tokens of an answer at most (default: no limit)."
+    )
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program by `SystemExit`, so that a running answer is stopped at its worker."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _temperature(text: str) -> float:
+    return _number(text, 0.0, 2.0, "a number from 0 to 2")
+
+
+def _top_p(text: str) -> float:
+    number = _number(text, 0.0, 1.0, "a number above 0, at most 1")
+    if number == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, at most 1")
+    return number
+
+
+def _max_tokens(text: str) -> int:
+    number = _number(text, 1, 1_000_000, "a whole number from 1 to 1,000,000")
+    if number != int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(number)
+
+
+def _number(text: str, low: float, high: float, expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:  # also when it is not a number
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return number
