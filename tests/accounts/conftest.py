@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -27,9 +28,9 @@ def log_in(client):
 
 
 @pytest.fixture
-def queued_tasks() -> Iterator[list[tuple[str, dict]]]:
+def queued_tasks() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """What would be sent to the control worker: (task, arguments)."""
-    sent: list[tuple[str, dict]] = []
+    sent: list[tuple[str, dict[str, Any]]] = []
     with mock.patch.object(
         current_app, "send_task", lambda name, kwargs, **options: sent.append((name, kwargs))
     ):

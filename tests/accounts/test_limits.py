@@ -1,21 +1,39 @@
 """Counting attempts."""
 
 import threading
+from collections.abc import Iterator
 from unittest import mock
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import cache, caches
+from django.core.cache.backends.redis import RedisCache
 
-from chatsite.accounts.services import limits
 from chatsite.accounts.services.limits import Count, Limit, TooManyAttempts, give_back, take
 
 THREE = Limit("three", attempts=3, seconds=60)
 NOON = 1_800_000_000.0  # a multiple of 60
 
 
+@pytest.fixture(params=["the tests' cache", "a true broker"], autouse=True)
+def each_cache(request, settings) -> Iterator[None]:
+    """The product counts in Redis or Valkey; what holds for one cache must hold for the other."""
+    if request.param == "a true broker":
+        url = request.getfixturevalue("valkey_url")
+        settings.CACHES = {
+            "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}
+        }
+        store = caches["default"]
+        assert isinstance(store, RedisCache)
+        store.clear()
+        yield
+        store._cache.get_client(write=True).connection_pool.disconnect()  # type: ignore[attr-defined]
+    else:
+        yield
+
+
 @pytest.fixture
 def clock():
-    with mock.patch.object(limits.time, "time", return_value=NOON) as clock:
+    with mock.patch("chatsite.accounts.services.limits.time.time", return_value=NOON) as clock:
         yield clock
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def page(alice, client) -> Client:
+def page(alice, client):
     """Alice's browser."""
     client.force_login(alice)
     return client
@@ -145,7 +145,9 @@ def create(page, name="laptop", expires=""):
 def test_it_shows_a_new_key_once_with_a_way_to_copy_it(page, alice):
     response = create(page)
     key = response.context["key"]
-    assert api_keys.authenticate(key).owner == alice
+    api_key = api_keys.authenticate(key)
+    assert api_key is not None
+    assert api_key.owner == alice
     text = response.content.decode()
     assert text.count(key) == 1
     assert re.search(rf'id="new-key">{key}</code>.*data-copy="#new-key"', text, re.DOTALL)
@@ -165,7 +167,9 @@ def test_it_keeps_the_key_out_of_the_session_and_the_trail(page, alice):
 @pytest.mark.parametrize(("choice", "days"), [("7", 7), ("30", 30), ("90", 90), ("365", 365)])
 def test_it_sets_the_expiry(page, choice, days):
     create(page, expires=choice)
-    left = ApiKey.objects.get().expires_at - timezone.now()
+    expires_at = ApiKey.objects.get().expires_at
+    assert expires_at is not None
+    left = expires_at - timezone.now()
     assert timedelta(days=days, minutes=-1) < left <= timedelta(days=days)
 
 

@@ -196,4 +196,4 @@ def test_it_stops_one_address_that_makes_account_after_account(client):
 def test_it_writes_down_the_sign_up(client):
     client.post("/signup/", DORA, REMOTE_ADDR="198.51.100.7")
     event = AuditEvent.objects.get()
-    assert (event.kind, event.user.username, event.address) == ("signed_up", "dora", "198.51.100.7")
+    assert (event.kind, str(event.user), event.address) == ("signed_up", "dora", "198.51.100.7")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -19,7 +20,7 @@ CANARY = "canary: the text of the reply"
 
 
 def report(key: str = "", **changes) -> Report:
-    values = {
+    values: dict[str, Any] = {
         "request_id": REQUEST,
         "key": key,
         "text": CANARY,
@@ -102,7 +103,7 @@ def test_the_task_refuses_what_is_no_report_without_repeating_it(payload):
 
 
 def test_the_task_is_tried_again_when_the_database_is_busy(alice):
-    outcomes = [OperationalError("database is locked"), usage.record]
+    outcomes: list[Any] = [OperationalError("database is locked"), usage.record]
 
     def record(**arguments) -> None:
         outcome = outcomes.pop(0)

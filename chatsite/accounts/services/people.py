@@ -96,10 +96,12 @@ def ensure_administrator(*, username: str = "admin") -> str | None:
     """Make the first administrator and return the password; None when there is one already.
 
     Of two processes that start together one makes the account and the other gets None. Raises `UsernameTaken`
-    when the name belongs to a person without those rights: nobody is promoted by it.
+    when the name belongs to a person without those rights (nobody is promoted by it), and `ValidationError` when
+    it cannot be a username.
     """
     if User.objects.filter(is_superuser=True).exists():
         return None
+    User._meta.get_field("username").clean(username, None)
     password = readable_password()
     try:
         with transaction.atomic():
