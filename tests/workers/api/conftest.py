@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 
+import chatsite.accounts.tasks  # noqa: F401 - registers the task that API requests report to
 from chatsite.accounts.services import api_keys
 
 

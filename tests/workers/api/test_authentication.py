@@ -5,6 +5,7 @@ from django.test import Client
 
 from chatsite.accounts.services import api_keys
 from tests.workers.api.conftest import error_of
+from workers.api.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db
 
@@ -26,8 +27,6 @@ def test_it_lets_nobody_in_without_a_key(parrot, workers_client, method, path):
 
 
 def test_every_address_under_v1_is_in_the_list_of_endpoints_above():
-    from workers.api.urls import urlpatterns
-
     assert {pattern.name for pattern in urlpatterns} == {"models", "model", "chat_completions"}
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.factories import make_chat_model
 from tests.workers.api.conftest import error_of
 
 USER = {"role": "user", "content": "Hi"}
@@ -249,8 +250,6 @@ def test_a_parameter_that_is_not_there_yet_says_so(api):
 
 @pytest.mark.parametrize("model", ["nobody", "hidden", "par\x00rot", "Ä", "парот", "parrot ", "../parrot"])
 def test_a_model_that_is_not_there_is_404(api, workers_client, model):
-    from tests.factories import make_chat_model
-
     make_chat_model("hidden", published=False)
 
     response = api.chat(model=model)

@@ -204,7 +204,8 @@ class Body:
         if not self._stopped:
             self._stopped = True
             self._feed.close_soon()
-            self._reply.abandon()
+            if not self._feed.ended:
+                self._reply.abandon()
 
 
 def _frames(chunks: Chunks, events: list[StreamEvent]) -> bytes:

@@ -1,0 +1,161 @@
+"""The view beneath all endpoints, and the threads it works in."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from django.http import HttpResponse
+from django.test import AsyncRequestFactory, RequestFactory
+
+from workers.api import threads
+from workers.api.base import ApiView
+from workers.api.errors import NotFound
+from workers.api.middleware import api
+
+
+class Waiting:
+    """A `Pending` that remembers what became of it."""
+
+    def __init__(self) -> None:
+        self.abandoned_in: list[str] = []
+        self.responded = False
+
+    async def respond(self) -> HttpResponse:
+        self.responded = True
+        return HttpResponse("done")
+
+    def abandon(self) -> None:
+        self.abandoned_in.append(threading.current_thread().name)
+
+
+def view_of(handler):
+    class View(ApiView):
+        authentication_classes = ()
+        permission_classes = ()
+
+        def post(self, request):
+            return handler(request)
+
+    return View.as_view()
+
+
+async def call(handler):
+    return await view_of(handler)(AsyncRequestFactory().post("/"))
+
+
+async def test_a_handler_runs_in_a_thread_of_the_apis_own():
+    names = []
+
+    await call(lambda request: names.append(threading.current_thread().name) or HttpResponse())
+
+    assert names[0].startswith("api")
+
+
+async def test_a_pending_answer_is_awaited_on_the_event_loop():
+    waiting = Waiting()
+
+    response = await call(lambda request: waiting)
+
+    assert response.content == b"done"
+    assert waiting.abandoned_in == []
+
+
+@pytest.mark.parametrize("where", ["handler", "respond"])
+async def test_an_error_becomes_a_response_wherever_it_is_raised(where):
+    class Failing(Waiting):
+        async def respond(self):
+            raise NotFound("It is not there.")
+
+    def fail(request):
+        raise NotFound("It is not there.")
+
+    response = await call(fail if where == "handler" else lambda request: Failing())
+
+    assert response.status_code == 404
+
+
+async def test_a_client_that_leaves_while_the_handler_runs_has_its_work_taken_back():
+    waiting, running, may_end = Waiting(), threading.Event(), threading.Event()
+
+    def handler(request):
+        running.set()
+        may_end.wait(5)
+        return waiting
+
+    task = asyncio.create_task(call(handler))
+    await asyncio.to_thread(running.wait, 5)
+    task.cancel()
+    await asyncio.sleep(0.02)
+    assert waiting.abandoned_in == [], "it was taken back before it was there"
+    may_end.set()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    assert not waiting.responded
+    assert len(waiting.abandoned_in) == 1
+    assert waiting.abandoned_in[0].startswith("api")
+
+
+async def test_a_handler_that_fails_after_its_client_left_is_nobodys_problem(caplog):
+    running, may_end = threading.Event(), threading.Event()
+
+    def handler(request):
+        running.set()
+        may_end.wait(5)
+        raise NotFound("It is not there.")
+
+    task = asyncio.create_task(call(handler))
+    await asyncio.to_thread(running.wait, 5)
+    task.cancel()
+    await asyncio.sleep(0.01)
+    may_end.set()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    assert caplog.text == ""
+
+
+async def test_waiting_answers_hold_no_thread():
+    """More of them than there are threads wait at once."""
+
+    class Slow(Waiting):
+        async def respond(self):
+            await asyncio.sleep(0.2)
+            return HttpResponse("done")
+
+    began = time.monotonic()
+
+    responses = await asyncio.gather(*[call(lambda request: Slow()) for _ in range(40)])
+
+    assert {response.content for response in responses} == {b"done"}
+    assert time.monotonic() - began < 1
+
+
+async def test_a_thread_keeps_the_callers_context():
+    assert await threads.run(threads.caller_waits.get) is False
+
+
+def test_other_pages_are_passed_on_untouched():
+    passed = []
+
+    def get_response(request):
+        passed.append(request.path)
+        return HttpResponse("page")
+
+    middleware = api(get_response)
+
+    for path in ("/", "/v1.html", "/v10/models", "/chat/v1/models", "/admin/"):
+        response = middleware(RequestFactory().get(path))
+        assert response.content == b"page"
+        assert "x-request-id" not in response
+    assert len(passed) == 5
+
+
+async def test_other_pages_are_passed_on_untouched_by_async_servers():
+    async def get_response(request):
+        return HttpResponse("page")
+
+    response = await api(get_response)(AsyncRequestFactory().get("/chat/"))
+
+    assert response.content == b"page"

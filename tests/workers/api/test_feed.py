@@ -1,0 +1,95 @@
+"""Reading a stream ahead."""
+
+import asyncio
+import time
+
+import pytest
+
+from workers import client
+from workers.api.feed import Feed
+from workers.protocol import Delta, Entry, Finished, FinishReason
+
+FINISHED = Finished(FinishReason.STOP)
+
+
+@pytest.fixture
+def entries(monkeypatch) -> asyncio.Queue:
+    """What is put here is followed."""
+    queue: asyncio.Queue = asyncio.Queue()
+
+    async def afollow(request_id):
+        while True:
+            event = await queue.get()
+            yield Entry("1-1", event)
+            if isinstance(event, Finished):
+                return
+
+    monkeypatch.setattr(client, "afollow", afollow)
+    return queue
+
+
+async def test_it_hands_out_what_came_since_the_last_time(entries):
+    feed = Feed("abc")
+    for text in "abc":
+        entries.put_nowait(Delta(text))
+    await asyncio.sleep(0.01)
+
+    assert await feed.take(1) == [Delta("a"), Delta("b"), Delta("c")]
+    entries.put_nowait(Delta("d"))
+    assert await feed.take(1) == [Delta("d")]
+    await feed.close()
+
+
+async def test_silence_is_an_empty_list_and_loses_nothing(entries):
+    feed = Feed("abc")
+    for _ in range(3):
+        began = time.monotonic()
+        assert await feed.take(0.02) == []
+        assert time.monotonic() - began >= 0.015
+    entries.put_nowait(Delta("a"))
+
+    assert await feed.take(1) == [Delta("a")]
+    await feed.close()
+
+
+async def test_without_a_limit_it_waits_for_the_next_event(entries):
+    feed = Feed("abc")
+    asyncio.get_running_loop().call_later(0.05, entries.put_nowait, FINISHED)
+
+    assert await feed.take() == [FINISHED]
+    assert feed.ended
+    await feed.close()
+
+
+async def test_it_has_ended_when_the_last_event_was_read_and_not_when_it_was_taken(entries):
+    feed = Feed("abc")
+    entries.put_nowait(Delta("a"))
+    entries.put_nowait(FINISHED)
+    await asyncio.sleep(0.01)
+
+    assert feed.ended
+    assert await feed.take(1) == [Delta("a"), FINISHED]
+    assert await feed.take(1) == [], "waiting for more would be for ever"
+    await feed.close()
+
+
+async def test_a_cancelled_reader_loses_no_event_for_the_next_one(entries):
+    feed = Feed("abc")
+    task = asyncio.create_task(feed.take(5))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    entries.put_nowait(Delta("a"))
+
+    assert await feed.take(1) == [Delta("a")]
+    await feed.close()
+
+
+async def test_closing_twice_does_no_harm(entries):
+    feed = Feed("abc")
+
+    await feed.close()
+    await feed.close()
+    feed.close_soon()
+
+    assert not feed.ended

@@ -1,0 +1,342 @@
+"""Streamed replies, byte by byte. The workers are a list of events here; true ones are in `test_true_client`."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from workers import client
+from workers.api import errors, sse
+from workers.api.chat import serving
+from workers.api.chat.protocol import ChatCompletionRequest, Chunks
+from workers.api.chat.serving import Reply
+from workers.protocol import (
+    ChatMessage,
+    Delta,
+    Entry,
+    ErrorCode,
+    Failed,
+    Finished,
+    FinishReason,
+    Sampling,
+    Started,
+    StreamEvent,
+    Usage,
+)
+
+STARTED = Started(worker="w")
+FINISHED = Finished(FinishReason.STOP, Usage(5, 2, 3))
+FOREVER = 3600.0
+
+
+class Script:
+    """Follows one list of events, with pauses where it holds numbers."""
+
+    def __init__(self, *steps: StreamEvent | float | Exception) -> None:
+        self.steps = steps
+        self.cancelled: list[str] = []
+        self.closed = False
+
+    async def afollow(self, request_id: str, after: str = "") -> AsyncIterator[Entry]:
+        try:
+            for number, step in enumerate(self.steps):
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    yield Entry(f"1-{number}", step)
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def follow(monkeypatch):
+    def install(*steps: StreamEvent | float | Exception) -> Script:
+        script = Script(*steps)
+        monkeypatch.setattr(client, "afollow", script.afollow)
+        monkeypatch.setattr(client, "cancel", script.cancelled.append)
+        return script
+
+    return install
+
+
+def reply(*, stream: bool = True, include_usage: bool = False) -> Reply:
+    request = ChatCompletionRequest(
+        "parrot", (ChatMessage("user", "Hi"),), Sampling(), stream=stream, include_usage=include_usage
+    )
+    return Reply(request=request, request_id="abc", created=1700000000)
+
+
+async def body_of(answer: Reply) -> bytes:
+    response = await answer.respond()
+    assert response.status_code == 200
+    return b"".join([part async for part in response])
+
+
+def frames(body: bytes) -> list:
+    assert body.endswith(b"\n\n")
+    lines = [part for part in body.decode("ascii").split("\n\n") if part and not part.startswith(":")]
+    assert all(line.startswith("data: ") and "\n" not in line for line in lines)
+    return [line[6:] if line == "data: [DONE]" else json.loads(line[6:]) for line in lines]
+
+
+def chunk(delta: dict, finish_reason: str | None = None, **extra) -> dict:
+    return {
+        "id": "chatcmpl-abc",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "parrot",
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
+        **extra,
+    }
+
+
+ROLE = {"role": "assistant", "content": "", "refusal": None}
+
+
+async def test_it_sends_role_deltas_finish_reason_and_done(follow):
+    follow(STARTED, Delta("Hel"), 0.01, Delta("lo"), FINISHED)
+
+    assert frames(await body_of(reply())) == [
+        chunk(ROLE),
+        chunk({"content": "Hel"}),
+        chunk({"content": "lo"}),
+        chunk({}, "stop"),
+        "[DONE]",
+    ]
+
+
+async def test_usage_comes_last_when_it_is_asked_for_and_is_null_before(follow):
+    follow(Delta("Hello"), FINISHED)
+
+    assert frames(await body_of(reply(include_usage=True))) == [
+        chunk(ROLE, usage=None),
+        chunk({"content": "Hello"}, usage=None),
+        chunk({}, "stop", usage=None),
+        {
+            **chunk({}),
+            "choices": [],
+            "usage": {
+                "prompt_tokens": 5,
+                "completion_tokens": 2,
+                "total_tokens": 7,
+                "prompt_tokens_details": {"cached_tokens": 3},
+            },
+        },
+        "[DONE]",
+    ]
+
+
+async def test_the_headers_keep_proxies_from_collecting(follow):
+    follow(FINISHED)
+
+    response = await reply().respond()
+
+    assert response["content-type"] == "text/event-stream; charset=utf-8"
+    assert response["x-accel-buffering"] == "no"
+    assert "no-cache" in response["cache-control"]
+    assert [part async for part in response]
+
+
+@pytest.mark.parametrize(
+    "text", ["\u2028\u2029\x85\r\n\n", '"\\', "漢字🦜", "\x00\x1f", "data: [DONE]\n\n", "\0"]
+)
+async def test_any_text_stays_inside_its_frame(follow, text):
+    follow(Delta(text), FINISHED)
+
+    body = await body_of(reply())
+
+    assert body.isascii()
+    assert frames(body)[1] == chunk({"content": text})
+
+
+async def test_only_data_lines_and_comments_are_ever_sent(follow, monkeypatch):
+    monkeypatch.setattr(sse, "KEEP_ALIVE_AFTER", 0.02)
+    follow(0.1, Delta("a"), 0.05, Delta("b"), 0.05, FINISHED)
+
+    lines = set((await body_of(reply())).decode().split("\n"))
+
+    assert {line.split(":")[0] for line in lines if line} == {"data", ""}
+
+
+async def test_silence_is_bridged_by_comments(follow, monkeypatch):
+    monkeypatch.setattr(sse, "KEEP_ALIVE_AFTER", 0.05)
+    follow(0.4, Delta("At last"), FINISHED)
+
+    body = await body_of(reply())
+
+    assert 4 <= body.count(b": keep-alive\n\n") <= 8
+    assert frames(body)[1] == chunk({"content": "At last"})
+
+
+async def test_a_stream_that_flows_has_no_comments(follow, monkeypatch):
+    monkeypatch.setattr(sse, "KEEP_ALIVE_AFTER", 0.2)
+    follow(*[step for number in range(20) for step in (0.02, Delta(str(number)))], FINISHED)
+
+    assert b"keep-alive" not in await body_of(reply())
+
+
+async def test_the_headers_do_not_wait_for_the_first_token(follow):
+    script = follow(STARTED, FOREVER)
+    began = time.monotonic()
+
+    response = await reply().respond()
+
+    assert time.monotonic() - began < 1
+    assert response.status_code == 200
+    first = await anext(aiter(response))
+    assert frames(first) == [chunk(ROLE)]
+    await asyncio.to_thread(response.close)
+    assert script.cancelled == ["abc"]
+
+
+async def test_events_that_wait_travel_together(follow):
+    follow(*[Delta(str(number)) for number in range(100)], FINISHED)
+
+    parts = [part async for part in await reply().respond()]
+
+    assert len(parts) == 1
+    assert "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames(parts[0])[:-1]) == (
+        "".join(str(number) for number in range(100))
+    )
+
+
+# --- failures ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [(), (STARTED,), (STARTED, 0.01)])
+async def test_an_early_failure_is_an_http_status(follow, before):
+    script = follow(*before, Failed(ErrorCode.CONTEXT_OVERFLOW, "It does not fit."))
+
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await reply().respond()
+
+    assert caught.value.code == "context_length_exceeded"
+    assert script.cancelled == []
+    assert script.closed
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+async def test_a_late_failure_is_an_error_object_without_done(follow, code):
+    script = follow(STARTED, Delta("Hel"), 0.01, Failed(code, "It broke."))
+
+    body = frames(await body_of(reply()))
+
+    assert body[:2] == [chunk(ROLE), chunk({"content": "Hel"})]
+    assert body[2:] == [errors.failure(code, "It broke.").body()]
+    assert body[2]["error"]["message"] == "It broke."
+    assert script.cancelled == []
+
+
+async def test_a_failure_after_long_silence_is_an_error_object(follow):
+    follow(STARTED, 0.1, Failed(ErrorCode.WORKER_LOST, "It died."))
+
+    assert frames(await body_of(reply()))[-1]["error"]["code"] == "worker_lost"
+
+
+async def test_a_reply_that_somebody_stopped_does_not_look_whole(follow):
+    follow(Delta("Hel"), 0.01, Finished(FinishReason.CANCELLED))
+
+    body = frames(await body_of(reply(include_usage=True)))
+
+    assert body[-1]["error"]["code"] == "cancelled"
+    assert "[DONE]" not in body
+
+
+async def test_a_plain_reply_that_somebody_stopped_is_no_reply(follow):
+    follow(Delta("Hel"), Finished(FinishReason.CANCELLED))
+
+    with pytest.raises(errors.Unavailable) as caught:
+        await reply(stream=False).respond()
+
+    assert caught.value.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("end", [(), (RuntimeError("canary"),)], ids=["ends", "raises"])
+async def test_a_stream_that_breaks_off_inside_is_an_error_object(follow, caplog, end):
+    follow(Delta("Hel"), 0.1, *end)
+
+    body = frames(await body_of(reply()))
+
+    assert body[-1]["error"]["code"] == "worker_lost"
+    assert "canary" not in caplog.text
+
+
+# --- the client goes away ----------------------------------------------------------------------------------
+
+
+async def test_an_answer_that_is_read_to_its_end_is_not_cancelled(follow):
+    script = follow(Delta("Hello"), 0.01, FINISHED)
+
+    response = await reply().respond()
+    assert [part async for part in response]
+    await asyncio.to_thread(response.close)
+
+    assert script.cancelled == []
+    assert script.closed
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
+async def test_a_cancelled_request_cancels_the_generation_once(follow, stream):
+    script = follow(STARTED, Delta("Hel"), FOREVER)
+
+    async def serve() -> None:
+        response = await reply(stream=stream).respond()
+        try:
+            async for _ in response:
+                pass
+        finally:
+            await asyncio.to_thread(response.close)
+
+    task = asyncio.create_task(serve())
+    await asyncio.sleep(0.1)
+    assert script.cancelled == []
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    assert script.cancelled == ["abc"]
+    assert script.closed
+
+
+async def test_a_request_cancelled_while_its_status_is_open_cancels_the_generation(follow, monkeypatch):
+    monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", 5.0)
+    script = follow(STARTED, FOREVER)
+
+    task = asyncio.create_task(reply().respond())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert script.cancelled == ["abc"]
+
+
+async def test_a_response_that_nobody_began_to_read_cancels_the_generation(follow):
+    script = follow(STARTED, FOREVER)
+
+    response = await reply().respond()
+    await asyncio.to_thread(response.close)
+    await asyncio.sleep(0.01)
+
+    assert script.cancelled == ["abc"]
+    assert script.closed
+
+
+async def test_a_client_that_leaves_after_the_last_event_cancels_nothing(follow):
+    script = follow(Delta("Hello"), FINISHED)
+
+    response = await reply().respond()
+    await asyncio.to_thread(response.close)
+
+    assert script.cancelled == []
+
+
+def test_the_prepared_chunk_is_the_same_as_an_encoded_one():
+    for include_usage in (False, True):
+        chunks = Chunks(request_id="abc", created=1700000000, model='a"b/c', include_usage=include_usage)
+        extra = {"usage": None} if include_usage else {}
+
+        assert frames(chunks.delta('x"y')) == [chunk({"content": 'x"y'}, **extra) | {"model": 'a"b/c'}]
