@@ -70,8 +70,10 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             await super().__call__(*args)
         finally:
             # Here and not in `disconnect`, which a server that shuts down does not call.
-            for task in self.followed.values():
+            followers = list(self.followed.values())
+            for task in followers:
                 task.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
 
     async def connect(self) -> None:
         # Accepted before it is closed: a browser is told the close code of an open socket only.

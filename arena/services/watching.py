@@ -19,6 +19,8 @@ from workers.protocol import LAST_EVENTS, ErrorCode, Failed, StreamEvent, event_
 # happened, so that its next message is not refused as "still being written" and a reload shows the whole text. Pauses
 # between two looks, in seconds; all together are how long a control worker that is down holds the news back.
 PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.0)
+# Between two looks for a request that the broker does not know.
+UNKNOWN_PAUSE = 1.0
 
 
 class Seen(NamedTuple):
@@ -37,14 +39,23 @@ async def watch(reply_id: uuid.UUID, after: str = "") -> AsyncIterator[Seen]:
         for seen in ending(reply):
             yield seen
         return
-    async for seq, event in client.afollow(reply_id.hex, "" if after.startswith("stored-") else after):
-        if isinstance(event, LAST_EVENTS):
-            reply = await _recorded(reply_id, event)
-            if reply is not None and not reply.running and _database_knows_better(reply, event):
-                for seen in ending(reply):
-                    yield seen
-                return
-        yield Seen(seq, public(event))
+    after = "" if after.startswith("stored-") else after
+    while True:
+        early = False
+        async for seq, event in client.afollow(reply_id.hex, after):
+            if isinstance(event, LAST_EVENTS):
+                reply = await _recorded(reply_id, event)
+                early = _is_expired(event) and reply is not None and reply.running
+                if reply is not None and not reply.running and _database_knows_better(reply, event):
+                    for seen in ending(reply):
+                        yield seen
+                    return
+            if not early:
+                yield Seen(seq, public(event))
+        if not early:
+            return
+        # The broker does not know the request: it is not there yet, or lost. The grace of `reconcile` decides.
+        await asyncio.sleep(UNKNOWN_PAUSE)
 
 
 def ending(reply: Reply) -> Iterator[Seen]:
@@ -77,13 +88,16 @@ def public(event: StreamEvent) -> dict[str, Any]:
 
 def _database_knows_better(reply: Reply, event: StreamEvent) -> bool:
     """A follower gives up on a stream that expired or fell silent; the answer may be whole all the same."""
-    expired = isinstance(event, Failed) and event.code is ErrorCode.EXPIRED
-    return expired or (isinstance(event, Failed) and reply.status == Reply.Status.FINISHED)
+    return _is_expired(event) or (isinstance(event, Failed) and reply.status == Reply.Status.FINISHED)
+
+
+def _is_expired(event: StreamEvent) -> bool:
+    return isinstance(event, Failed) and event.code is ErrorCode.EXPIRED
 
 
 async def _recorded(reply_id: uuid.UUID, last: StreamEvent) -> Reply | None:
     """The reply once it is recorded, or as it is when that takes too long; None when it was deleted."""
-    if isinstance(last, Failed) and last.code is ErrorCode.EXPIRED:
+    if _is_expired(last):
         # Nothing will come any more, so it need not wait for the next reconciliation.
         await database_sync_to_async(replies.reconcile)(only=reply_id)
         return await _stored(reply_id)

@@ -6,6 +6,7 @@ settings.
 """
 
 import atexit
+import importlib
 import os
 import shutil
 import tempfile
@@ -15,11 +16,16 @@ for name in [name for name in os.environ if name.startswith("CHATSITE_")] + ["DA
 os.environ["CHATSITE_DATA"] = tempfile.mkdtemp(prefix="chatsite-tests-")
 atexit.register(shutil.rmtree, os.environ["CHATSITE_DATA"], ignore_errors=True)
 
+# The package has read the base already, with the environment as it was.
+importlib.reload(importlib.import_module("chatsite.settings.base"))
+
 from chatsite.settings.base import *  # noqa: E402, F403
 
 SECRET_KEY = "only-for-tests-" + "0" * 40
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# A file, since threads share an in-memory database through a cache whose locks nobody waits for.
+DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}  # noqa: F405
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 STORAGES = {

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from arena.models import Conversation, Message, Reply
 from chatsite.accounts.models import User
 from chatsite.asgi import application
 from tests.fakes import InProcessClient
+from workers import follow
 from workers.models import ChatModel
 
 ORIGIN = "http://localhost"
@@ -30,6 +30,7 @@ class Page:
         if origin is not None:
             headers.append((b"origin", origin.encode()))
         self.socket = WebsocketCommunicator(application, "/ws/chat/", headers=headers)
+        self.backlog: list[dict[str, Any]] = []
 
     async def open(self) -> "Page":
         connected, _ = await self.socket.connect(timeout=5)
@@ -39,15 +40,19 @@ class Page:
     async def send(self, **frame: Any) -> None:
         await self.socket.send_json_to(frame)
 
-    async def hear(self, timeout: float = 5) -> dict[str, Any]:
-        frame: dict[str, Any] = await self.socket.receive_json_from(timeout)
+    async def hear(self) -> dict[str, Any]:
+        """The next frame."""
+        return self.backlog.pop(0) if self.backlog else await self._receive()
+
+    async def _receive(self) -> dict[str, Any]:
+        frame: dict[str, Any] = await self.socket.receive_json_from(timeout=5)
         return frame
 
     async def ask(self, **frame: Any) -> dict[str, Any]:
-        """Send a frame and return the first one that answers it, leaving out events."""
+        """Send a frame and return the first one that answers it; events in front of it are heard later."""
         await self.send(**frame)
-        while (answer := await self.hear())["type"] == "event":
-            pass
+        while (answer := await self._receive())["type"] == "event":
+            self.backlog.append(answer)
         return answer
 
     async def say(self, text: str, **fields: Any) -> dict[str, Any]:
@@ -72,7 +77,7 @@ class Page:
                     return heard
 
     async def nothing(self, seconds: float = 0.2) -> bool:
-        return await self.socket.receive_nothing(timeout=seconds)
+        return bool(await self.socket.receive_nothing(timeout=seconds))
 
     async def close_code(self) -> int:
         """The code the site closes the socket with."""
@@ -104,6 +109,19 @@ def sign_in(db) -> Callable[[User], str]:
 def page_of(sign_in) -> Callable[[User], Page]:
     """A chat page of a person, not opened yet. Call it before the test's first `await`."""
     return lambda user: Page(sign_in(user))
+
+
+@pytest.fixture
+async def _hub() -> AsyncIterator[None]:
+    """The hub of followers belongs to the event loop, which ends with the test."""
+    yield
+    hub = follow.hub()
+    if hub._reader is not None:
+        hub._reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await hub._reader
+    if hub._client is not None:
+        await hub._client.aclose()
 
 
 @pytest.fixture
@@ -156,12 +174,8 @@ def commits(django_capture_on_commit_callbacks) -> Callable[[], Any]:
     return lambda: django_capture_on_commit_callbacks(execute=True)
 
 
-def as_json(data: object) -> str:
-    return json.dumps(data)
-
-
 @pytest.fixture
-def no_workers(workers_client: InProcessClient) -> Iterator[InProcessClient]:
+def no_workers(workers_client: InProcessClient) -> InProcessClient:
     """Nobody serves the parrot."""
     workers_client.unhost("parrot")
-    yield workers_client
+    return workers_client

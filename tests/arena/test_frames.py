@@ -1,5 +1,6 @@
 import json
 import uuid
+from typing import Any
 
 import pytest
 
@@ -11,14 +12,18 @@ SEND = {"type": "send", "client_id": "wish-0001", "text": "Hi"}
 REGENERATE = {"type": "regenerate", "client_id": "wish-0001", "message": 7}
 
 
+def parse(data: dict[str, Any]) -> Any:
+    return frames.parse(data)
+
+
 def refused(**data) -> InvalidValue:
     with pytest.raises(InvalidValue) as caught:
-        frames.parse(data)
+        parse(data)
     return caught.value
 
 
 def test_it_reads_a_send_with_nothing_but_its_text():
-    assert frames.parse(SEND) == {
+    assert parse(SEND) == {
         "type": "send",
         "client_id": "wish-0001",
         "text": "Hi",
@@ -31,7 +36,7 @@ def test_it_reads_a_send_with_nothing_but_its_text():
 def test_it_reads_a_send_with_everything():
     settings = {"system_prompt": "Be brief.", "temperature": 1, "top_p": 0.5, "max_tokens": 10}
 
-    frame = frames.parse({**SEND, "conversation": REPLY, "chat_model": "parrot", "settings": settings})
+    frame = parse({**SEND, "conversation": REPLY, "chat_model": "parrot", "settings": settings})
 
     assert frame["conversation"] == uuid.UUID(REPLY)
     assert frame["chat_model"] == "parrot"
@@ -40,27 +45,27 @@ def test_it_reads_a_send_with_everything():
 
 
 def test_it_tells_an_absent_setting_from_null():
-    frame = frames.parse({**SEND, "settings": {"temperature": None}})
+    frame = parse({**SEND, "settings": {"temperature": None}})
 
     assert frame["settings"] == {"temperature": None}
 
 
 @pytest.mark.parametrize("message", [7, "7"])
 def test_it_reads_a_message_id_as_a_number_or_its_digits(message):
-    assert frames.parse({**REGENERATE, "message": message})["message"] == 7
+    assert parse({**REGENERATE, "message": message})["message"] == 7
 
 
 @pytest.mark.parametrize("after", ["", "1-5", "12-345678", "stored-1"])
 def test_it_reads_a_watch(after):
-    assert frames.parse({"type": "watch", "reply": REPLY, "after": after})["after"] == after
+    assert parse({"type": "watch", "reply": REPLY, "after": after})["after"] == after
 
 
 def test_it_reads_a_watch_without_after_as_from_the_start():
-    assert frames.parse({"type": "watch", "reply": REPLY})["after"] == ""
+    assert parse({"type": "watch", "reply": REPLY})["after"] == ""
 
 
 def test_it_ignores_fields_of_a_newer_page():
-    assert "extra" not in frames.parse({**SEND, "extra": 1})
+    assert "extra" not in parse({**SEND, "extra": 1})
 
 
 @pytest.mark.parametrize("kind", [None, "", "sned", 1, ["send"], {}, "finished"])
@@ -82,7 +87,7 @@ def test_it_refuses_a_text_that_is_none(text):
 
 
 def test_it_takes_a_text_of_exactly_the_limit():
-    assert len(frames.parse({**SEND, "text": "🦜" * 32_000})["text"]) == 32_000
+    assert len(parse({**SEND, "text": "🦜" * 32_000})["text"]) == 32_000
 
 
 @pytest.mark.parametrize("value", ["", "not-a-uuid", 1, True, ["x"], REPLY + "0", "x" * 10_000])
@@ -154,7 +159,7 @@ def test_it_names_the_setting_that_is_wrong(frame, settings, field):
 @pytest.mark.parametrize("chat_model", [1, "", ["parrot"], "x" * 201, "\x00"])
 def test_it_refuses_a_chat_model_that_is_no_name_or_leaves_it_to_the_catalog(chat_model):
     if chat_model == "":
-        assert frames.parse({**SEND, "chat_model": chat_model})["chat_model"] == ""
+        assert parse({**SEND, "chat_model": chat_model})["chat_model"] == ""
     else:
         assert refused(**{**SEND, "chat_model": chat_model}).field == "chat_model"
 
@@ -205,6 +210,7 @@ def test_it_does_not_echo_what_is_no_id(value):
 
 
 def test_it_encodes_half_a_surrogate_pair_so_that_a_socket_can_carry_it():
-    frame = {"type": "event", "reply": REPLY, "seq": "1-1", "event": {"type": "delta", "text": "\ud83d"}}
+    event = {"type": "delta", "text": "\ud83d"}
+    frame: frames.EventFrame = {"type": "event", "reply": REPLY, "seq": "1-1", "event": event}
 
     assert frames.encode(frame).encode("ascii")
