@@ -85,7 +85,9 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "chatsite:channels"},
+        # redis-py gives a read 5 seconds unless told otherwise, and the layer's own blocking read lasts as long: a
+        # socket on which nothing happened for 5 seconds would break with a TimeoutError.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "chatsite:channels"},
     }
 }
 
