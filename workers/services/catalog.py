@@ -66,3 +66,11 @@ def remove(*, chat_model: ChatModel) -> int:
         conversations = chat_model.conversations.count()
         chat_model.delete()
     return conversations
+
+
+def what_stays(conversations: int) -> str:
+    """What removing a chat model means for the conversations it has, as a sentence; "" when there are none."""
+    if not conversations:
+        return ""
+    subject = "1 conversation stays" if conversations == 1 else f"{conversations} conversations stay"
+    return f"{subject} with all replies; the next message there goes to another chat model."

@@ -3,10 +3,14 @@
 from datetime import UTC, datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from workers import client
 from workers.models import ChatModel, Worker
+from workers.models.fleet import STALE_AFTER
 from workers.protocol import HostedModel, WorkerStatus
+from workers.selectors import fleet
 
 
 def record_heartbeats() -> None:
@@ -48,3 +52,12 @@ def discover(*, hosted: HostedModel) -> ChatModel:
         defaults={"engine": hosted.engine, "slots": hosted.slots, "description": "Brought by a worker."},
     )
     return chat_model
+
+
+def forget(*, workers: QuerySet[Worker]) -> int:
+    """Remove the rows of those workers that are gone, and return how many those were."""
+    alive = [status.worker for status in fleet.current().statuses]
+    gone = workers.filter(last_seen_at__lt=timezone.now() - STALE_AFTER).exclude(name__in=alive)
+    # By their keys: a list page hands over a query with joins or an order, which cannot be deleted as it is.
+    forgotten, _ = Worker.objects.filter(pk__in=list(gone.values_list("pk", flat=True))).delete()
+    return forgotten

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-
 # Those of `add_sampling_options`, as keyword arguments of `defaults.manner`.
 SAMPLING_OPTIONS = ("system", "temperature", "top_p", "max_tokens")
 
