@@ -1,38 +1,20 @@
-// Copying that also works on a site without HTTPS, where browsers hide the clipboard.
+// Buttons that copy and say so for a moment.
 
+import { writeClipboard } from "../clipboard.js";
 import { notify } from "./notify.js";
 import { text } from "./texts.js";
 
-export async function copy(content) {
-  try {
-    if (navigator.clipboard) await navigator.clipboard.writeText(content);
-    else copyBySelection(content);
-    return true;
-  } catch {
-    notify(text("copyFailed"));
-    return false;
-  }
-}
+const SHOWN = 2000; // ms
+const timers = new WeakMap();
 
-function copyBySelection(content) {
-  const focused = document.activeElement;
-  const field = document.createElement("textarea");
-  field.value = content;
-  field.className = "visually-hidden";
-  document.body.append(field);
-  field.select();
-  const copied = document.execCommand("copy");
-  field.remove();
-  focused?.focus();
-  if (!copied) throw new Error("not allowed");
-}
-
-/** Copies and says so in the button for a moment. */
 export async function copyWithButton(button, content) {
-  if (!(await copy(content))) return;
+  if (!(await writeClipboard(content))) {
+    notify(text("copyFailed"));
+    return;
+  }
   const label = button.querySelector("[data-label]") ?? button;
   const before = (label.dataset.before ??= label.textContent);
   label.textContent = text("copied");
-  clearTimeout(Number(label.dataset.timer));
-  label.dataset.timer = String(setTimeout(() => (label.textContent = before), 2000));
+  clearTimeout(timers.get(label));
+  timers.set(label, setTimeout(() => (label.textContent = before), SHOWN));
 }

@@ -31,7 +31,7 @@ export class Drawer {
   #toggle() {
     if (narrow.matches) {
       this.#set("over");
-      this.#sidebar.querySelector("a, button").focus();
+      this.#sidebar.querySelector("[data-action=close-drawer]").focus();
       return;
     }
     const state = root.dataset.drawer === "closed" ? "open" : "closed";

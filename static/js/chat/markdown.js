@@ -62,13 +62,22 @@ md.renderer.rules.image = (tokens, index) => {
   return `<a href="${escapeHtml(tokens[index].attrGet("src") ?? "")}">${escapeHtml(label)}</a>`;
 };
 
-// The page has its own h1 and h2.
-md.renderer.rules.heading_open = (tokens, index) => `<${shifted(tokens[index].tag)}>`;
-md.renderer.rules.heading_close = (tokens, index) => `</${shifted(tokens[index].tag)}>\n`;
-
-function shifted(tag) {
-  return `h${Math.min(Number(tag.slice(1)) + 2, 6)}`;
+// The page has its own h1 and h2, so an answer's first heading becomes h3, and none is skipped on the way down:
+// who moves by headings finds an outline. `levels` carries the state from one part of an answer to the next.
+function levelHeadings(tokens, levels) {
+  for (const token of tokens) {
+    if (token.type !== "heading_open" && token.type !== "heading_close") continue;
+    if (token.type === "heading_open") {
+      const level = Number(token.tag.slice(1));
+      levels.first ??= level;
+      levels.last = Math.max(3, Math.min(3 + level - levels.first, levels.last + 1, 6));
+    }
+    token.tag = `h${levels.last}`;
+  }
+  return levels;
 }
+
+const TOP = { first: null, last: 2 };
 
 // markdown-it aligns cells with style="…", which the Content-Security-Policy forbids.
 for (const rule of ["th_open", "td_open"]) {
@@ -82,7 +91,9 @@ for (const rule of ["th_open", "td_open"]) {
 /** Safe DOM of a whole text. */
 export function renderMarkdown(source) {
   const env = {};
-  return toFragment(md.parse(source, env), env);
+  const tokens = md.parse(source, env);
+  levelHeadings(tokens, { ...TOP });
+  return toFragment(tokens, env);
 }
 
 function toFragment(tokens, env) {
@@ -160,6 +171,7 @@ export class GrowingMarkdown {
   #source = "";
   #settledTo = 0;
   #open = [];
+  #levels = { ...TOP };
   #timer = 0;
   #frame = 0;
   #cost = 0;
@@ -182,6 +194,7 @@ export class GrowingMarkdown {
       this.#source = "";
       this.#settledTo = 0;
       this.#open = [];
+      this.#levels = { ...TOP };
       this.#box.replaceChildren();
     }
     this.#source += more.replaceAll("\r", "");
@@ -219,6 +232,8 @@ export class GrowingMarkdown {
     const cut = starts.length > OPEN_BLOCKS ? starts.at(-OPEN_BLOCKS) : 0;
 
     for (const node of this.#open) node.remove();
+    this.#levels = levelHeadings(tokens.slice(0, cut), this.#levels);
+    levelHeadings(tokens.slice(cut), { ...this.#levels });
     if (cut) {
       const settled = toFragment(tokens.slice(0, cut), env);
       const nodes = [...settled.childNodes];

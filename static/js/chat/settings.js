@@ -134,7 +134,7 @@ export class Settings {
   #showCount() {
     const badge = document.getElementById("settings-count");
     const count = Object.values(this.values).filter((value) => value !== null).length;
-    badge.textContent = String(count);
+    badge.querySelector("[data-count]").textContent = String(count);
     badge.hidden = count === 0;
   }
 }
