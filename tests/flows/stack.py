@@ -1,0 +1,153 @@
+"""The true product under test: `manage.py up` with the real weights, in a data directory of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import redis
+
+from workers.protocol import WorkerStatus
+
+ROOT = Path(__file__).resolve().parents[2]
+SMOLLM2 = "smollm2-135m-instruct"
+READY_SECONDS = 120
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def until(condition, seconds: float, what: str):
+    """The first true value of `condition()`; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        if value := condition():
+            return value
+        assert time.monotonic() < end, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.05)
+
+
+class Stack:
+    """One running product. `close` stops it as an operator would."""
+
+    def __init__(self, *arguments: str, **environment: str):
+        self.data = Path(tempfile.mkdtemp(prefix="chatsite-flow-"))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CHATSITE_")}
+        for name in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"):
+            inherited.pop(name, None)
+        self.environment = {**inherited, "CHATSITE_DATA": str(self.data), "NO_COLOR": "1", **environment}
+        self.log = self.data / "up.log"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "up", "--port", str(self.port), *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_ready(self) -> "Stack":
+        end = time.monotonic() + READY_SECONDS
+        while "Ready:" not in self.output():
+            assert self.process.poll() is None, f"`up` ended:\n{self.output()}"
+            assert time.monotonic() < end, f"`up` is not ready:\n{self.output()}"
+            time.sleep(0.1)
+        return self
+
+    @property
+    def admin_password(self) -> str:
+        found = re.search(r"password: (\S+)", self.output())
+        assert found, self.output()
+        return found.group(1)
+
+    def manage(self, *arguments: str, timeout: float = 60) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def key(self, username: str = "admin") -> str:
+        return self.manage("create_api_key", username)
+
+    def add_worker(self, model: str, script: str | None = None, name: str = "") -> psutil.Process:
+        """Another `manage.py worker` beside the stack: scripted, or the catalog's model when there is no script."""
+        command = [sys.executable, "manage.py", "worker", "--model", model]
+        command += ["--engine", "scripted", "--checkpoint", script] if script is not None else []
+        command += ["--name", name or f"{model}-{len(self.children)}"]
+        log = self.data / f"extra-worker-{len(self.children)}.log"
+        with log.open("wb") as output:
+            child = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=output, stderr=output)
+        self.children.append(child)
+
+        def alive() -> bool:
+            assert child.poll() is None, log.read_text()
+            return any(status.pid == child.pid for status in self.statuses())
+
+        until(alive, 60, f"the worker of {model}")
+        # Listed in the catalog by the control worker, from the heartbeat.
+        until(lambda: model in self.manage("models", "list"), 30, f"{model} in the catalog")
+        return psutil.Process(child.pid)
+
+    def broker(self) -> redis.Redis:
+        return redis.Redis.from_url(f"unix://{self.data}/run/valkey.sock")
+
+    def statuses(self) -> list[WorkerStatus]:
+        with self.broker() as broker:
+            beats = [broker.get(key) for key in broker.scan_iter("chatsite:worker:*")]
+        return [WorkerStatus.from_json(beat) for beat in beats if beat]
+
+    def worker_of(self, model: str) -> psutil.Process:
+        """The live process that hosts `model` (the first one)."""
+        return psutil.Process(next(s.pid for s in self.statuses() if s.serves(model)))
+
+    def in_flight(self, model: str) -> int:
+        return sum(s.in_flight for s in self.statuses() if s.serves(model))
+
+    def everything(self) -> list[psutil.Process]:
+        process = psutil.Process(self.process.pid)
+        return [process, *process.children(recursive=True)]
+
+    def logs(self) -> dict[str, str]:
+        return {str(path): path.read_text(errors="replace") for path in self.data.rglob("*.log*")}
+
+    def ask(self, key: str, model: str, text: str, **body) -> httpx.Response:
+        """One plain chat completion."""
+        return httpx.post(
+            f"{self.url}/v1/chat/completions",
+            headers={"Authorization": f"Bearer {key}"},
+            json={"model": model, "messages": [{"role": "user", "content": text}], **body},
+            timeout=60,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        for child in self.children:
+            child.terminate()
+        for child in self.children:
+            child.wait(20)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)

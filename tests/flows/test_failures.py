@@ -1,0 +1,201 @@
+"""What happens when processes die, to the true stack."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from tests.flows.stack import SMOLLM2, Stack, until
+
+
+@pytest.fixture(scope="module")
+def fragile(weights: str) -> Iterator[Stack]:
+    """A stack of this module's own: its processes are killed."""
+    running = Stack()
+    try:
+        yield running.wait_ready()
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def key(fragile: Stack) -> str:
+    return fragile.key()
+
+
+def stream_of(stack: Stack, key: str, model: str, text: str, **body) -> Iterator[dict | str]:
+    """The SSE data of a streaming completion: dicts, then "[DONE]" when it comes."""
+    request = {"model": model, "messages": [{"role": "user", "content": text}], "stream": True, **body}
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.stream(
+        "POST", f"{stack.url}/v1/chat/completions", json=request, headers=headers, timeout=60, trust_env=False
+    ) as response:
+        assert response.status_code == 200, response.read()
+        for line in response.iter_lines():
+            if line.startswith("data: "):
+                data = line.removeprefix("data: ")
+                yield data if data == "[DONE]" else json.loads(data)
+
+
+def content(event: dict | str) -> str:
+    return (
+        event["choices"][0]["delta"].get("content") or ""
+        if isinstance(event, dict) and event.get("choices")
+        else ""
+    )
+
+
+def test_a_killed_worker_ends_its_answer_with_a_typed_error_and_the_next_one_works(fragile: Stack, key: str):
+    events = stream_of(fragile, key, SMOLLM2, "Tell me a very long story about the sea.", max_tokens=2000)
+    received = [next(events) for _ in range(10)]
+    worker = fragile.worker_of(SMOLLM2)
+
+    worker.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    received += list(events)
+
+    assert time.monotonic() - killed < 12
+    assert received[-1]["error"]["code"] == "worker_lost"
+    assert "[DONE]" not in received
+
+    until(
+        lambda: SMOLLM2 in {m.name for s in fragile.statuses() for m in s.models if s.pid != worker.pid},
+        30,
+        "a restart",
+    )
+    answer = fragile.ask(key, SMOLLM2, "What is the capital of France?", temperature=0, max_tokens=40)
+    assert "Paris" in answer.json()["choices"][0]["message"]["content"]
+    assert "SIGKILL" in fragile.output()  # the console says why it was restarted
+
+
+def test_another_worker_goes_on_with_the_answer_of_a_killed_one(fragile: Stack, key: str):
+    script = "rate=10&tokens=150"
+    workers = {name: fragile.add_worker("twin", script, name=name) for name in ("twin-a", "twin-b")}
+
+    pieces, killed_at = [], 0.0
+    for seen, event in enumerate(stream_of(fragile, key, "twin", "go"), start=1):
+        assert event == "[DONE]" or "error" not in event, event
+        pieces.append(content(event))
+        if seen == 15:
+            busy = next(s.worker for s in fragile.statuses() if s.in_flight and s.worker in workers)
+            workers[busy].send_signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+
+    assert event == "[DONE]"
+    assert "".join(pieces) == " ".join(f"w{number}" for number in range(150))
+    assert (
+        time.monotonic() - killed_at < 10 + 15 + 5
+    )  # noticed within ten seconds, the rest at ten words a second
+
+
+def test_a_frozen_worker_is_given_up_and_cannot_write_when_it_thaws(fragile: Stack, key: str):
+    workers = {
+        name: fragile.add_worker("frozen", "rate=10&tokens=120", name=name)
+        for name in ("frozen-a", "frozen-b")
+    }
+    pieces, stopped = [], None
+    for seen, event in enumerate(stream_of(fragile, key, "frozen", "go"), start=1):
+        pieces.append(content(event))
+        if seen == 10:
+            busy = next(s.worker for s in fragile.statuses() if s.in_flight and s.worker in workers)
+            stopped = workers[busy]
+            stopped.suspend()
+        if seen == 40:
+            stopped.resume()
+
+    assert "".join(pieces) == " ".join(f"w{number}" for number in range(120))
+
+
+def test_the_site_comes_back_when_its_broker_is_killed(fragile: Stack, key: str):
+    broker = next(p for p in fragile.everything() if "valkey" in " ".join(p.cmdline()[:1]))
+
+    broker.send_signal(signal.SIGKILL)
+
+    def answers() -> bool:
+        try:
+            return (
+                "Paris"
+                in fragile.ask(
+                    key, SMOLLM2, "What is the capital of France?", temperature=0, max_tokens=40
+                ).text
+            )
+        except httpx.HTTPError:
+            return False
+
+    until(answers, 40, "an answer after the broker's restart")
+
+
+@pytest.mark.parametrize("child", ["daphne", "control"])
+def test_a_killed_part_is_restarted(fragile: Stack, key: str, child: str):
+    victim = next(p for p in fragile.everything() if child in p.cmdline())
+    victim.send_signal(signal.SIGKILL)
+
+    until(
+        lambda: any(child in p.cmdline() and p.pid != victim.pid for p in fragile.everything()),
+        20,
+        "a restart",
+    )
+
+    def answers() -> bool:
+        try:
+            return fragile.ask(key, SMOLLM2, "Say yes.", max_tokens=4).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    until(answers, 30, "an answer after the restart")
+
+
+def test_no_worker_is_a_503_the_client_understands(fragile: Stack, key: str):
+    lonely = fragile.add_worker("lonely", "", name="lonely-1")
+    lonely.terminate()
+    until(lambda: not any(s.serves("lonely") for s in fragile.statuses()), 10, "the sign-off")
+
+    with (
+        openai.OpenAI(base_url=f"{fragile.url}/v1", api_key=key, max_retries=0) as client,
+        pytest.raises(openai.InternalServerError) as refusal,
+    ):
+        client.chat.completions.create(model="lonely", messages=[{"role": "user", "content": "hi"}])
+
+    assert refusal.value.status_code == 503
+    assert refusal.value.code == "no_worker"
+
+
+def test_a_stop_in_mid_answer_ends_it_with_an_error_and_leaves_nothing_running(weights: str):
+    own = Stack()
+    try:
+        own.wait_ready()
+        events = stream_of(
+            own, own.key(), SMOLLM2, "Tell me a very long story about the sea.", max_tokens=2000
+        )
+        received = [next(events) for _ in range(5)]
+        processes = own.everything()
+
+        own.process.send_signal(signal.SIGTERM)
+        received += list(events)
+
+        assert received[-1]["error"]["code"] == "worker_lost"
+        assert own.process.wait(30) == 0
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        assert not alive
+    finally:
+        own.close()
+
+
+def test_nothing_is_left_when_the_supervisor_itself_is_killed(weights: str):
+    own = Stack("--no-model")
+    try:
+        own.wait_ready()
+        processes = own.everything()
+
+        own.process.kill()
+        own.process.wait(10)
+
+        _, alive = psutil.wait_procs(processes, timeout=30)
+        assert not alive
+    finally:
+        own.close()

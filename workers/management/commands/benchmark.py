@@ -1,0 +1,209 @@
+"""Speed and memory, each against a named peer or limit, in a private stack that is made and removed by the command."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from workers.benchmarks import streams, tax
+from workers.benchmarks.load import check_loopback
+from workers.benchmarks.stack import running
+from workers.engines.registry import locate
+from workers.selectors import catalog
+
+PRIVATE = "CHATSITE_BENCHMARK_DATA"
+
+
+class Command(BaseCommand):
+    help = (
+        "Measure this installation. `tax`: the platform beside llama.cpp's own server, on the default model. "
+        "`streams`: how many streams at once hold, on the scripted engine. `memory`: of the idle stack."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        kinds = parser.add_subparsers(dest="kind", required=True)
+        platform = kinds.add_parser("tax", help="Tokens/s and first token through /v1 ÷ llama.cpp's server.")
+        platform.add_argument("--concurrency", type=int, nargs="+", default=[1, 4, 16])
+        platform.add_argument(
+            "--requests", type=int, default=24, help="Requests a round (default: %(default)s)."
+        )
+        platform.add_argument(
+            "--tokens", type=int, default=64, help="New tokens a request (default: %(default)s)."
+        )
+        platform.add_argument("--rounds", type=int, default=5, help="Counted rounds (default: %(default)s).")
+        many = kinds.add_parser("streams", help="SSE streams and websocket chats at once.")
+        many.add_argument("--sse", type=int, default=200)
+        many.add_argument("--chats", type=int, default=100)
+        many.add_argument("--rate", type=float, default=20.0, help="Tokens a second and stream.")
+        many.add_argument("--tokens", type=int, default=300, help="Tokens a stream.")
+        many.add_argument("--find-limit", action="store_true", help="Then go up until it breaks.")
+        kinds.add_parser("memory", help="Resident memory of the idle default stack.")
+
+    def handle(self, *args: object, kind: str, **options: Any) -> None:
+        if PRIVATE not in os.environ:
+            self._in_private_data(sys.argv[1:])
+            return
+        runs: dict[str, Callable[[dict[str, Any]], bool]] = {
+            "tax": self._tax,
+            "streams": self._streams,
+            "memory": self._memory,
+        }
+        if not runs[kind](options):
+            raise CommandError("A target was missed; see the rows above.")
+
+    def _in_private_data(self, arguments: list[str]) -> None:
+        """Run the same command again with a data directory of its own, and pass its exit status on."""
+        data = tempfile.mkdtemp(prefix="chatsite-benchmark-")
+        environment = {
+            **os.environ,
+            "CHATSITE_DATA": data,
+            PRIVATE: data,
+            "CHATSITE_MAX_RUNNING_REPLIES": "10000",
+        }
+        for name in ("DATABASE_URL", "REDIS_URL"):
+            environment.pop(name, None)
+        try:
+            status = subprocess.call(
+                [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=environment
+            )
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+        if status:
+            sys.exit(status)
+
+    def _tax(self, options: dict[str, Any]) -> bool:
+        with running() as stack:
+            check_loopback(stack.url)
+            hosted = catalog.hosted_here()[0]
+            plan = tax.Plan(
+                model=hosted.name,
+                checkpoint=locate(hosted.checkpoint),
+                slots=hosted.slots,
+                context=hosted.context_length,
+                concurrencies=tuple(options["concurrency"]),
+                requests=options["requests"],
+                tokens=options["tokens"],
+                rounds=options["rounds"],
+            )
+            return tax.measure(stack.url, self._key(), plan, self._say)
+
+    def _streams(self, options: dict[str, Any]) -> bool:
+        try:
+            import websockets  # noqa: F401
+        except ImportError as error:
+            raise CommandError(
+                "This measurement needs the package websockets: pip install '.[dev]'."
+            ) from error
+        rate, tokens = options["rate"], options["tokens"]
+        with running("--no-model") as stack, self._scripted_worker(rate, tokens):
+            check_loopback(stack.url)
+            key = self._key()
+            self._say(
+                f"{tokens} tokens a stream at {rate:g} a second; {os.cpu_count()} cores for server and client together."
+            )
+            self._say(streams.HEADER)
+            sse, chats = options["sse"], options["chats"]
+            holds = self._row(stack.url, key, sse, chats, options)
+            outcome = holds
+            while outcome and options["find_limit"] and sse + chats < 2000:
+                sse, chats = sse + 100, chats + 50
+                outcome = self._row(stack.url, key, sse, chats, options)
+            return holds
+
+    def _row(self, url: str, key: str, sse: int, chats: int, options: dict[str, Any]) -> bool:
+        rate, tokens = options["rate"], options["tokens"]
+        outcome = asyncio.run(
+            streams.run(
+                url, key, "scripted-load", sse=sse, sockets=self._cookies(chats), tokens=tokens, rate=rate
+            )
+        )
+        streams.report_row(f"{sse} SSE + {chats} chats", outcome, self._say)
+        return outcome.holds
+
+    def _memory(self, options: dict[str, Any]) -> bool:
+        limit = 1 << 30
+        with running() as stack:
+            rows = stack.memory_bytes()
+        for name, size in rows.items():
+            self._say(f"{size / 2**20:>8.1f} MiB  {name}")
+        total = sum(rows.values())
+        self._say(f"{total / 2**20:>8.1f} MiB  together, {total / limit:.2f} of the limit of 1 GiB")
+        return total < limit
+
+    def _scripted_worker(self, rate: float, tokens: int) -> "_Child":
+        script = f"rate={rate}&tokens={tokens}&slots=2000"
+        return _Child("worker", "--model", "scripted-load", "--engine", "scripted", "--checkpoint", script)
+
+    def _key(self) -> str:
+        # Here, so that `manage.py help` does not depend on the order of apps.
+        from chatsite.accounts.services import api_keys
+
+        owner, _ = self._people().get_or_create(username="benchmark")
+        return api_keys.create(owner=owner, name="benchmark")[1]
+
+    def _cookies(self, count: int) -> list[str]:
+        """Session cookies of `count` different people."""
+        from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+        from django.contrib.sessions.backends.db import SessionStore
+
+        cookies = []
+        for number in range(count):
+            person, _ = self._people().get_or_create(username=f"visitor{number}")
+            session = SessionStore()
+            session[SESSION_KEY] = str(person.pk)
+            session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+            session[HASH_SESSION_KEY] = person.get_session_auth_hash()
+            session.save()
+            cookies.append(f"{settings.SESSION_COOKIE_NAME}={session.session_key}")
+        return cookies
+
+    def _people(self) -> Any:
+        from django.contrib.auth import get_user_model
+
+        return get_user_model().objects
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+class _Child:
+    """A `manage.py` command beside the stack, ready when its chat model is served."""
+
+    def __init__(self, *arguments: str):
+        self._arguments = arguments
+
+    def __enter__(self) -> None:
+        from workers import client
+
+        self._log = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "manage.py", *self._arguments],
+            cwd=Path(settings.BASE_DIR),
+            stdout=self._log,
+            stderr=self._log,
+        )
+        import time
+
+        until = time.monotonic() + 60
+        while not client.is_served("scripted-load"):
+            if self._process.poll() is not None or time.monotonic() > until:
+                self._log.seek(0)
+                raise CommandError(
+                    f"The worker did not start: {self._log.read().decode(errors='replace')[-500:]}"
+                )
+            time.sleep(0.2)
+        time.sleep(6)  # until the control worker has entered the chat model into the catalog
+
+    def __exit__(self, *details: object) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        self._log.close()
