@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,7 +63,11 @@ class Venv:
                 raise InstallError(_no_venv(failures))
 
     def install(self, root: Path, *, extras: Sequence[str] = ()) -> bool:
-        """Install the project in `root` with `extras` and those it had before. False when nothing was to do."""
+        """Install what the project in `root` needs, with `extras` and those it had before.
+
+        The project itself runs from its checkout and is not installed, which spares pip a build. False when nothing
+        was to do.
+        """
         wanted = sorted({*extras, *self._stamp().get("extras", ())})
         inputs = _digest(root / "pyproject.toml", root / "constraints.txt", self.folder / "pyvenv.cfg")
         if self._has(inputs=inputs, extras=wanted):
@@ -70,9 +75,11 @@ class Venv:
         with self._locked():
             if self._has(inputs=inputs, extras=wanted):  # by another start, while this one waited
                 return False
-            target = f"{root}[{','.join(wanted)}]" if wanted else str(root)
             say("Installing the libraries into .venv (the first time, and when they changed)")
-            self._pip("install", "-c", str(root / "constraints.txt"), "-e", target)
+            # Without bytecode: compiling every module that is never imported takes longer than the rest.
+            self._pip(
+                "install", "--no-compile", "-c", str(root / "constraints.txt"), *requirements(root, wanted)
+            )
             self._write_stamp(inputs=inputs, extras=wanted)
         return True
 
@@ -145,6 +152,16 @@ class Venv:
                 say("Waiting for another installation into .venv to end")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def requirements(root: Path, extras: Sequence[str]) -> list[str]:
+    """The project's dependencies, as `pyproject.toml` lists them."""
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        listed = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    except (KeyError, tomllib.TOMLDecodeError) as error:
+        raise InstallError(f"pyproject.toml cannot be read: {error!r}. Is the checkout complete?") from None
+    return [requirement for group in listed for requirement in group]
 
 
 def run_with_progress(command: list[str]) -> None:
