@@ -132,7 +132,7 @@ CONTENT_SECURITY_POLICY = {
 
 # Mail: a server when CHATSITE_EMAIL_URL names one, otherwise files an operator can read.
 EMAIL_URL = env.url("CHATSITE_EMAIL_URL", ("smtp", "smtps"), "smtps://user:password@mail.example:465")
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+EMAIL_BACKEND = "chatsite.accounts.mail.PrivateFileBackend"
 EMAIL_FILE_PATH = DATA_DIR / "mail"
 DEFAULT_FROM_EMAIL = env.text("CHATSITE_EMAIL_FROM", "chatsite@localhost")
 if EMAIL_URL:

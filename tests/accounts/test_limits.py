@@ -26,7 +26,7 @@ def each_cache(request, settings) -> Iterator[None]:
         assert isinstance(store, RedisCache)
         store.clear()
         yield
-        store._cache.get_client(write=True).connection_pool.disconnect()  # type: ignore[attr-defined]
+        store._cache.get_client(write=True).connection_pool.disconnect()
     else:
         yield
 
