@@ -14,4 +14,5 @@ class PrivateFileBackend(EmailBackend):
         folder = Path(file_path or settings.EMAIL_FILE_PATH)
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        super().__init__(*args, file_path=str(folder), **kwargs)
+        kwargs["file_path"] = str(folder)
+        super().__init__(*args, **kwargs)
