@@ -1,0 +1,85 @@
+"""Make the pictures in docs/images: start the product, use it in Chromium as a person would, take screenshots.
+
+    .venv/bin/python docs/screenshots.py [OUTPUT FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+
+from tests.flows.stack import Stack  # noqa: E402
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+QUESTIONS = ("What is the capital of France?", "Write a Python function that adds two numbers.")
+
+
+def log_in(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.url}/login/")
+    page.fill("input[name=username]", "admin")
+    page.fill("input[name=password]", stack.admin_password)
+    page.click("button[type=submit]:not([data-theme-choice])")
+    page.wait_for_url(f"{stack.url}/chat/**")
+
+
+def talk(page: Page, stack: Stack) -> str:
+    """A short conversation with the real model; its address."""
+    page.goto(f"{stack.url}/chat/")
+    for number, question in enumerate(QUESTIONS, start=1):
+        page.fill("textarea[name=text], #composer textarea, textarea", question)
+        page.keyboard.press("Enter")
+        page.wait_for_function(
+            "n => document.querySelectorAll('[data-status=finished]').length >= n", arg=number, timeout=120_000
+        )
+    return page.url
+
+
+def take(browser: Browser, stack: Stack, folder: Path) -> None:
+    conversation = ""
+    for scheme in ("light", "dark"):
+        for name, viewport in (("", DESKTOP), ("-phone", PHONE)):
+            context = browser.new_context(viewport=viewport, color_scheme=scheme, device_scale_factor=1)
+            page = context.new_page()
+            log_in(page, stack)
+            conversation = conversation or talk(page, stack)
+            page.goto(conversation)
+            page.wait_for_timeout(800)
+            page.screenshot(path=folder / f"chat-{scheme}{name}.png")
+            context.close()
+    page = browser.new_page(viewport=DESKTOP)
+    log_in(page, stack)
+    for name, path in (("keys", "/settings/keys/"), ("admin-workers", "/admin/workers/worker/")):
+        page.goto(stack.url + path)
+        page.wait_for_timeout(500)
+        page.screenshot(path=folder / f"{name}.png")
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    stack = Stack()
+    try:
+        stack.wait_ready()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            take(browser, stack, folder)
+            browser.close()
+    finally:
+        stack.close()
+
+
+if __name__ == "__main__":
+    main()
