@@ -12,6 +12,7 @@ import { TurnView } from "./turn.js";
 // The server closes the connection at 256 KiB; the frame around the text takes the rest.
 const LONGEST_FRAME = 250 * 1024; // bytes
 const PATIENCE = 1200; // ms without a connection before the page says so
+const GOOD_NEWS = 2500; // ms that "connected again" stays
 
 const chat = document.getElementById("chat");
 const turnList = document.getElementById("turns");
@@ -21,8 +22,9 @@ class Page {
   #pending = new Map(); // client_id → { kind: "send" | "regenerate", turn }
   #running = null;
   #stopping = false;
-  #bannerTimer = 0;
-  #wasConnected = false;
+  #banner = document.getElementById("connection");
+  #disconnection = "";
+  #patience = 0;
 
   constructor() {
     const key = this.#conversation || "new";
@@ -205,7 +207,7 @@ class Page {
       if (event.target.closest("[data-action]")?.dataset.action !== "regenerate") return;
       this.#regenerate(this.turns.find((turn) => turn.element.contains(event.target)));
     });
-    document.addEventListener("retitled", ({ detail }) => this.#retitle(this.#conversation, detail));
+    document.addEventListener("retitled", ({ detail }) => this.#retitle(detail.conversation, detail.title));
     document.getElementById("start")?.addEventListener("click", (event) => {
       const example = event.target.closest("[data-example]");
       if (example) this.composer.fill(example.dataset.example);
@@ -252,39 +254,32 @@ class Page {
   }
 
   #showConnection(state) {
-    const banner = document.getElementById("connection");
     if (state === "open") {
-      clearTimeout(this.#bannerTimer);
-      const wasShown = !banner.hidden;
-      banner.toggleAttribute("data-good", true);
-      banner.textContent = wasShown && this.#wasConnected ? text("connected") : "";
-      banner.hidden = !banner.textContent;
-      this.#wasConnected = true;
-      this.#bannerTimer = setTimeout(() => {
-        banner.hidden = true;
-        this.#bannerTimer = 0;
-      }, 2500);
-      // What was in doubt is asked for anew, a stop as well.
-      if (this.#stopping) this.socket.stop(this.#running.id);
+      this.#connected();
       return;
     }
-    const sentence = text({ connecting: "connecting", lost: "reconnecting", offline: "offline" }[state]);
-    const show = () => {
-      banner.toggleAttribute("data-good", false);
-      banner.hidden = false;
-      if (banner.textContent !== sentence) banner.textContent = sentence;
-    };
+    this.#disconnection = text({ connecting: "connecting", lost: "reconnecting", offline: "offline" }[state]);
+    if (!this.#banner.hidden) this.#showBanner();
     // A connection that is back in a moment is not worth a word.
-    if (!banner.hidden) {
-      clearTimeout(this.#bannerTimer);
-      this.#bannerTimer = 0;
-      show();
-    } else if (!this.#bannerTimer) {
-      this.#bannerTimer = setTimeout(() => {
-        this.#bannerTimer = 0;
-        if (!this.socket.open) show();
-      }, PATIENCE);
+    else this.#patience ||= setTimeout(() => this.#showBanner(), PATIENCE);
+  }
+
+  #showBanner() {
+    this.#banner.hidden = false;
+    this.#banner.toggleAttribute("data-good", false);
+    if (this.#banner.textContent !== this.#disconnection) this.#banner.textContent = this.#disconnection;
+  }
+
+  #connected() {
+    clearTimeout(this.#patience);
+    this.#patience = 0;
+    if (!this.#banner.hidden) {
+      this.#banner.toggleAttribute("data-good", true);
+      this.#banner.textContent = text("connected");
+      setTimeout(() => (this.#banner.hidden = this.socket.open), GOOD_NEWS);
     }
+    // A stop that went down with the connection.
+    if (this.#stopping) this.socket.stop(this.#running.id);
   }
 
   #reply(id) {

@@ -15,6 +15,7 @@ export class Sidebar {
   #dialog = document.getElementById("delete-dialog");
   #openField = document.getElementById("open-conversation");
   #address;
+  #neighbour = null;
 
   constructor(address) {
     this.#address = address;
@@ -28,6 +29,7 @@ export class Sidebar {
       }
     });
     document.body.addEventListener("htmx:confirm", (event) => this.#ask(event));
+    document.body.addEventListener("htmx:beforeSwap", (event) => this.#leaving(event));
     document.body.addEventListener("htmx:afterSwap", () => this.#mark());
     document.body.addEventListener("htmx:afterRequest", (event) => this.#requested(event));
     for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
@@ -98,33 +100,32 @@ export class Sidebar {
     this.#dialog.showModal();
   }
 
+  // The line that asked has left the page when its answer is there, so that its neighbour must be found before.
+  #leaving({ detail }) {
+    if (!detail.target.matches(".item")) return;
+    const items = [...this.#list.querySelectorAll(".item")];
+    const index = items.indexOf(detail.target);
+    this.#neighbour = items[index + 1] ?? items[index - 1];
+  }
+
   #requested({ detail }) {
-    const { elt, successful, xhr } = detail;
-    if (!successful || !elt.closest?.("#conversations") || elt.id === "conversations") return;
-    if (elt.matches("form")) this.#renamed(elt.closest(".item")?.dataset.item);
-    else if (!xhr.getResponseHeader("HX-Redirect")) this.#deleted(elt.closest(".item"));
+    const { successful, target, xhr } = detail;
+    if (!successful || !target.matches(".item") || xhr.getResponseHeader("HX-Redirect")) return;
+    if (xhr.responseText.trim()) this.#renamed(target.dataset.item);
+    else this.#deleted();
   }
 
   #renamed(conversation) {
     announce(text("renamed"));
-    // The line has been replaced; its successor takes the focus.
-    setTimeout(() => {
-      const item = this.#item(conversation);
-      item?.querySelector(".item__link").focus();
-      if (item && conversation === this.#openField.value) {
-        const title = item.querySelector("[data-title]").textContent;
-        this.#list.dispatchEvent(new CustomEvent("retitled", { detail: title, bubbles: true }));
-      }
-    });
+    const item = this.#item(conversation);
+    item.querySelector(".item__link").focus();
+    const title = item.querySelector("[data-title]").textContent;
+    this.#list.dispatchEvent(new CustomEvent("retitled", { detail: { conversation, title }, bubbles: true }));
   }
 
-  #deleted(item) {
-    const items = [...this.#list.querySelectorAll(".item")];
-    const neighbour = items[items.indexOf(item) + 1] ?? items[items.indexOf(item) - 1];
+  #deleted() {
     notify(text("deleted"));
-    setTimeout(() => {
-      for (const day of this.#list.querySelectorAll(".day:not(:has(.item))")) day.remove();
-      (neighbour?.querySelector(".item__link") ?? document.getElementById("new-conversation")).focus();
-    });
+    for (const day of this.#list.querySelectorAll(".day:not(:has(.item))")) day.remove();
+    (this.#neighbour?.querySelector(".item__link") ?? document.getElementById("new-conversation")).focus();
   }
 }
