@@ -8,6 +8,7 @@ import logging
 import uuid
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -31,6 +32,7 @@ REPORT_TASK = "arena.record_reply"
 GRACE = timedelta(seconds=60)
 
 LOST = "The answer was lost: the server that was to write it has restarted. Please try again."
+OVERDUE = "The answer took too long and was given up. Please try again."
 OVERFLOW = "The conversation has become too long for this chat model. Start a new one, or pick a model that reads more."
 
 
@@ -129,19 +131,25 @@ def reconcile(*, only: uuid.UUID | None = None) -> int:
 
     The broker may have lost its memory, or a report may have been lost with the process that carried it.
     """
-    old = Reply.objects.filter(status=Reply.Status.QUEUED, created_at__lt=timezone.now() - GRACE)
+    now = timezone.now()
+    last_deadline = now - timedelta(seconds=settings.GENERATION_TIMEOUT)
+    old = Reply.objects.filter(status=Reply.Status.QUEUED, created_at__lt=now - GRACE)
     if only is not None:
         old = old.filter(pk=only)
     return sum(
-        settle(reply_id=reply_id) for reply_id in old.order_by("created_at").values_list("id", flat=True)
+        settle(reply_id=reply_id, overdue=created_at < last_deadline - GRACE)
+        for reply_id, created_at in old.order_by("created_at").values_list("id", "created_at")
     )
 
 
-def settle(*, reply_id: uuid.UUID) -> bool:
-    """End one queued reply if its request has ended or is unknown; False when somebody still works on it."""
+def settle(*, reply_id: uuid.UUID, overdue: bool = False) -> bool:
+    """End one queued reply if its request has ended or is unknown; False when somebody may still work on it.
+
+    `overdue`: its deadline is long past, so that nobody can, whatever the broker says.
+    """
     state = client.state(reply_id.hex)
     if state in ("queued", "running"):
-        return False
+        return overdue and fail(reply_id=reply_id, code=ErrorCode.DEADLINE, message=OVERDUE)
     report = _replayed(reply_id) if state == "done" else None
     if report is not None:
         return record(report=report)

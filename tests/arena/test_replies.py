@@ -228,6 +228,21 @@ def test_it_leaves_a_reply_that_is_still_being_written(alice, parrot, workers_cl
     assert reply.running
 
 
+def test_it_gives_up_a_reply_whose_deadline_is_long_past(alice, parrot, workers_client, commits, settings):
+    """Nobody rescued it: a conversation must not be blocked for ever."""
+    workers_client.host_script("parrot", "tokens=10000&rate=50")
+    with commits():
+        reply = conversations.send_message(owner=alice, text="Talk on")
+    age(reply, settings.GENERATION_TIMEOUT + 59)
+    assert replies.reconcile() == 0
+
+    age(reply, settings.GENERATION_TIMEOUT + 61)
+    assert replies.reconcile() == 1
+    reply.refresh_from_db()
+    assert (reply.status, reply.outcome) == (Reply.Status.FAILED, "deadline")
+    assert "took too long" in reply.error_message
+
+
 def test_it_restores_an_answer_whose_report_was_lost(alice, parrot, workers_client, commits):
     workers_client.host_script("parrot", "tokens=20")
     with commits():
