@@ -1,14 +1,16 @@
 """The product's workers client: Celery queues for requests, Redis streams for what comes back."""
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 
 from celery import current_app
 from django.conf import settings
+from kombu.exceptions import OperationalError
 
 from workers import fleet, follow, ledger
 from workers.client import NoWorker, QueueFull
-from workers.connections import broker
+from workers.connections import UNREACHABLE, broker
 from workers.protocol import Entry, GenerationRequest, WorkerStatus
 
 GENERATE_TASK = "workers.generate"
@@ -46,13 +48,22 @@ class BrokerClient:
             raise QueueFull(
                 f"{waiting} requests wait for {request.chat_model} already. Please try again shortly."
             )
-        self.publish(request.id, 1, request.chat_model)
+        try:
+            self.publish(request.id, 1, request.chat_model)
+        except Exception:
+            # The caller is told that it failed, so nobody may find it later and work on it after all.
+            with contextlib.suppress(*UNREACHABLE):
+                ledger.drop(client, request.id)
+            raise
 
     def publish(self, request_id: str, attempt: int, chat_model: str) -> None:
         """Put a request that the ledger has as queued into its chat model's queue."""
-        current_app.send_task(
-            GENERATE_TASK, args=[request_id, attempt], queue=queue_name(chat_model), ignore_result=True
-        )
+        try:
+            current_app.send_task(
+                GENERATE_TASK, args=[request_id, attempt], queue=queue_name(chat_model), ignore_result=True
+            )
+        except OperationalError as error:
+            raise ConnectionError(f"The broker did not take the message: {error}") from error
 
     def follow(self, request_id: str, after: str = "") -> Iterator[Entry]:
         return follow.follow(request_id, after)

@@ -1,10 +1,12 @@
 """Connections to the broker's Redis (or Valkey), one pool per process."""
 
 from functools import lru_cache
+from typing import Any
 
 import redis
 import redis.asyncio
 from django.conf import settings
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -14,11 +16,29 @@ from redis.retry import Retry
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError, ConnectionError)
 
 
+# The longest blocking read that callers ask for. redis-py gives up a silent connection after 5 seconds by itself, so a
+# read that blocks for as long would end with an error; without a limit, a server whose machine lost its power would be
+# waited for until the kernel gives up, which takes hours.
+LONGEST_BLOCK_SECONDS = 5.0
+SOCKET_TIMEOUT_SECONDS = LONGEST_BLOCK_SECONDS + 5.0
+# Above what a process's threads can use at once; redis-py's 100 would refuse a worker of 128 slots.
+MAX_CONNECTIONS = 2048
+
+
+def _options(retry: Any) -> dict[str, Any]:
+    return {
+        # Retries bridge a restart of the embedded server, which takes well under a second.
+        "retry": retry(ExponentialBackoff(cap=0.5, base=0.05), retries=5),
+        "retry_on_error": list(UNREACHABLE),
+        "health_check_interval": 0,
+        "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+        "max_connections": MAX_CONNECTIONS,
+    }
+
+
 @lru_cache(maxsize=4)
 def _connect(url: str) -> redis.Redis:
-    # Retries bridge a restart of the embedded server, which takes well under a second.
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=5)
-    return redis.Redis.from_url(url, retry=retry, retry_on_error=list(UNREACHABLE), health_check_interval=0)
+    return redis.Redis.from_url(url, **_options(Retry))
 
 
 def broker() -> redis.Redis:
@@ -27,8 +47,5 @@ def broker() -> redis.Redis:
 
 
 def new_async_broker() -> redis.asyncio.Redis:
-    """A client bound to the running event loop. The caller closes it.
-
-    `socket_timeout=None`, since a blocking XREAD is silent for as long as the stream is.
-    """
-    return redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
+    """A client bound to the running event loop. The caller closes it."""
+    return redis.asyncio.Redis.from_url(settings.REDIS_URL, **_options(AsyncRetry))

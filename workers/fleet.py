@@ -4,6 +4,7 @@ A heartbeat is a key that expires. A worker that stops beating, for whatever rea
 `EXPIRY_SECONDS`; nothing has to be told to anybody.
 """
 
+import contextlib
 import time
 from typing import Any
 
@@ -45,14 +46,22 @@ def statuses(client: redis.Redis) -> list[WorkerStatus]:
     beats: Any = client.mget([_key(name.decode()) for name in names])
     found = []
     for text in beats:
-        if text is None:
-            continue
-        try:
-            found.append(WorkerStatus.from_json(text))
-        except ProtocolError:  # a worker of another version; it cannot be used, and must not hide the others
-            continue
+        # A worker of another version cannot be used, and must not hide the others.
+        with contextlib.suppress(ProtocolError):
+            if text is not None:
+                found.append(WorkerStatus.from_json(text))
     return sorted(found, key=lambda status: status.started_at)
 
 
-def is_alive(client: redis.Redis, worker: str) -> bool:
-    return bool(client.exists(_key(worker)))
+def is_alive(client: redis.Redis, worker: str, since: float) -> bool:
+    """Whether the worker that was called `worker` at the time `since` (by its own clock) still lives.
+
+    A worker in a container is restarted under the same name; the new one knows nothing of the old one's requests.
+    """
+    text: Any = client.get(_key(worker))
+    if text is None:
+        return False
+    try:
+        return WorkerStatus.from_json(text).started_at <= since
+    except ProtocolError:  # of another version, but beating
+        return True

@@ -14,66 +14,51 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import redis
 import redis.asyncio
 
 from workers import fleet, ledger, streams
-from workers.connections import UNREACHABLE, broker, new_async_broker
-from workers.protocol import LAST_EVENTS, Entry, ErrorCode, Failed, Finished
+from workers.connections import LONGEST_BLOCK_SECONDS, UNREACHABLE, broker, new_async_broker
+from workers.protocol import LAST_EVENTS, Entry, ErrorCode, Failed, Finished, ProtocolError
 
 logger = logging.getLogger(__name__)
 
 # Silence after which a follower asks whether anybody still works on the request.
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = LONGEST_BLOCK_SECONDS
 # An id that nobody knows is told from a slow start after this long.
 FIRST_CHECK_SECONDS = 0.25
 # Checks in a row that must find the request abandoned before a follower gives up by itself. The control worker
 # normally ends an abandoned stream within 8 seconds; this is for when that one is down as well.
 CHECKS_BEFORE_GIVING_UP = 3
-BLOCK_MS = 5000
+# How long a follower waits for a broker that cannot be reached.
+BROKER_PATIENCE_SECONDS = 60.0
+BLOCK_MS = int(LONGEST_BLOCK_SECONDS * 1000)
+EXPIRED = Failed(ErrorCode.EXPIRED, "This answer is no longer kept by the server.")
+GIVEN_UP = Failed(ErrorCode.DEADLINE, "The answer took too long and was given up.")
+LOST = Failed(ErrorCode.WORKER_LOST, "The worker that wrote this answer has stopped. Please try again.")
+CUT_OFF = Failed(
+    ErrorCode.WORKER_LOST, "The server has lost its connection to the workers. Please try again."
+)
 
 
-def unknown(request_id: str) -> Failed | None:
-    """Why there is nothing to follow: neither the ledger nor a stream knows the request. None when one does."""
-    if ledger.state(broker(), request_id) is None and streams.last_event(broker(), request_id) is None:
-        return Failed(ErrorCode.EXPIRED, "This answer is no longer kept by the server.")
-    return None
-
-
-def abandoned(request_id: str) -> Finished | Failed | None:
-    """How a silent stream ends, when nobody will write to it any more; None while somebody may.
+def abandoned(request_id: str, after: str) -> Finished | Failed | None:
+    """How a stream ends that is silent behind `after`, when nobody will write to it any more; None while one may.
 
     A follower that asks for what comes behind the last event gets that event again.
     """
-    written = streams.last_event(broker(), request_id)
-    if isinstance(written, LAST_EVENTS):
-        return written
+    newest = streams.last_entry(broker(), request_id)
+    if newest is not None and streams.order(newest.seq) > streams.order(after):
+        return None  # not silent at all: the entry came in this moment
+    if newest is not None and isinstance(newest.event, LAST_EVENTS):
+        return newest.event
     record = ledger.look_up(broker(), request_id)
     if record is None:
-        return Failed(ErrorCode.EXPIRED, "This answer is no longer kept by the server.")
+        return EXPIRED
     if time.time() > record.request.deadline + 2 * CHECK_SECONDS:
-        return Failed(ErrorCode.DEADLINE, "The answer took too long and was given up.")
-    if record.state == ledger.RUNNING and not fleet.is_alive(broker(), record.worker):
-        return Failed(
-            ErrorCode.WORKER_LOST, "The worker that wrote this answer has stopped. Please try again."
-        )
+        return GIVEN_UP
+    if record.state == ledger.RUNNING and not fleet.is_alive(broker(), record.worker, record.since):
+        return LOST
     return None
-
-
-def follow(request_id: str, after: str = "") -> Iterator[Entry]:
-    """See `workers.client.follow`."""
-    client = broker()
-    silence = Silence(request_id)
-    while True:
-        entries = streams.read(client, request_id, after, block_ms=int(silence.patience * 1000))
-        for entry in entries:
-            silence.broken()
-            after = entry.seq
-            yield entry
-            if isinstance(entry.event, LAST_EVENTS):
-                return
-        if not entries and (ending := silence.ending()):
-            yield Entry(after, ending)
-            return
 
 
 class Silence:
@@ -83,6 +68,7 @@ class Silence:
         self._request_id = request_id
         self._first = True
         self._suspicions = 0
+        self._cut_off_since: float | None = None
 
     @property
     def patience(self) -> float:
@@ -91,55 +77,97 @@ class Silence:
 
     def broken(self) -> None:
         """An entry came."""
-        self._first, self._suspicions = False, 0
+        self._first, self._suspicions, self._cut_off_since = False, 0, None
 
-    def ending(self) -> Finished | Failed | None:
+    def ending(self, after: str) -> Finished | Failed | None:
         """The event to end with, or None to wait on. Asks the broker; call it from a thread."""
-        if self._first:
-            self._first = False
-            return unknown(self._request_id)
-        ending = abandoned(self._request_id)
-        self._suspicions = self._suspicions + 1 if ending else 0
-        certain = isinstance(ending, Finished) or (ending and ending.code is not ErrorCode.WORKER_LOST)
-        return ending if certain or self._suspicions >= CHECKS_BEFORE_GIVING_UP else None
+        self._first = False
+        try:
+            ending = abandoned(self._request_id, after)
+        except (redis.RedisError, ConnectionError, ProtocolError):
+            return self._cut_off()
+        self._cut_off_since = None
+        # A heartbeat may be late, and the control worker may give the request to another worker: ask again. That
+        # nothing is known of a request is certain at once, but for the moment in which it ends.
+        self._suspicions = self._suspicions + 1 if ending is LOST else 0
+        return ending if ending is not LOST or self._suspicions >= CHECKS_BEFORE_GIVING_UP else None
+
+    def _cut_off(self) -> Failed | None:
+        now = time.monotonic()
+        if self._cut_off_since is None:
+            self._cut_off_since = now
+        return CUT_OFF if now - self._cut_off_since > BROKER_PATIENCE_SECONDS else None
+
+
+def follow(request_id: str, after: str = "") -> Iterator[Entry]:
+    """See `workers.client.follow`."""
+    streams.order(after)  # a malformed resume point is the caller's mistake: ValueError, before anything else
+    return _follow(request_id, after)
+
+
+def _follow(request_id: str, after: str) -> Iterator[Entry]:
+    client = broker()
+    silence = Silence(request_id)
+    while True:
+        try:
+            entries = streams.read(client, request_id, after, block_ms=int(silence.patience * 1000))
+        except UNREACHABLE:
+            entries = []
+            time.sleep(0.1)  # the client has tried a few times already
+        for entry in entries:
+            silence.broken()
+            after = entry.seq
+            yield entry
+            if isinstance(entry.event, LAST_EVENTS):
+                return
+        if not entries and (ending := silence.ending(after)):
+            yield Entry(after, ending)
+            return
 
 
 @dataclass(eq=False)
 class _Follower:
     request_id: str
     after: str
+    """Position up to which the hub has put entries into `entries`."""
     entries: asyncio.Queue[Entry] = field(default_factory=asyncio.Queue)
+
+    async def next(self, patience: float) -> Entry | None:
+        """The next entry; None when none comes for `patience` seconds."""
+        with contextlib.suppress(asyncio.QueueEmpty):
+            return self.entries.get_nowait()  # a timer for each entry would cost more than the entry
+        try:
+            async with asyncio.timeout(patience):
+                return await self.entries.get()
+        except TimeoutError:
+            return None
 
 
 class FollowHub:
-    """All followers of one event loop. Runs while there are any."""
+    """All followers of one event loop. Reads while there are any, with one blocking connection."""
 
     def __init__(self) -> None:
         self._followers: dict[str, set[_Follower]] = {}
         self._wake_key = f"chatsite:wake:{uuid.uuid4().hex}"
         self._wake_seq = streams.START
         self._reader: asyncio.Task[None] | None = None
-        self._reader_client: redis.asyncio.Redis | None = None
         self._client: redis.asyncio.Redis | None = None
+        """The reader's, while it runs."""
 
     async def follow(self, request_id: str, after: str = "") -> AsyncIterator[Entry]:
         """See `workers.client.afollow`."""
-        streams.order(
-            after
-        )  # a malformed resume point is the caller's mistake: ValueError, before anything else
+        streams.order(after)  # before anything else
         follower = _Follower(request_id, after)
-        await self._add(follower)
         silence = Silence(request_id)
         try:
+            await self._add(follower)
             while True:
-                try:
-                    async with asyncio.timeout(silence.patience):
-                        entry = await follower.entries.get()
-                except TimeoutError:
-                    if ending := await asyncio.to_thread(silence.ending):
-                        yield Entry(follower.after, ending)
-                        return
-                    continue
+                entry = await follower.next(silence.patience)
+                if entry is None:
+                    ending = await asyncio.to_thread(silence.ending, follower.after)
+                    if ending is None or not follower.entries.empty():  # or something came while we asked
+                        continue
+                    entry = Entry(follower.after, ending)
                 silence.broken()
                 yield entry
                 if isinstance(entry.event, LAST_EVENTS):
@@ -155,43 +183,44 @@ class FollowHub:
             await self._wake()
 
     def _remove(self, follower: _Follower) -> None:
-        group = self._followers.get(follower.request_id)
-        if group is not None:
-            group.discard(follower)
-            if not group:
-                del self._followers[follower.request_id]
+        group = self._followers.get(follower.request_id, set())
+        group.discard(follower)
+        if not group:
+            self._followers.pop(follower.request_id, None)
 
     async def _wake(self) -> None:
         """Make a blocked XREAD return, so that it is asked again with the new follower's stream in it."""
         if self._client is None:
-            self._client = new_async_broker()
-        with contextlib.suppress(
-            *UNREACHABLE
-        ):  # the reader is reconnecting as well, and then reads all streams anew
-            await self._client.xadd(self._wake_key, {"w": ""}, maxlen=1)
-            await self._client.expire(self._wake_key, 60)
+            return  # the reader has not begun yet
+        # The reader is reconnecting as well when this fails, and then reads all streams anew.
+        with contextlib.suppress(redis.RedisError, *UNREACHABLE):
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.xadd(self._wake_key, {"w": ""}, maxlen=1)
+            pipeline.expire(self._wake_key, 60)
+            await pipeline.execute()
 
     async def _read_all(self) -> None:
-        client = self._reader_client = new_async_broker()
+        client = self._client = new_async_broker()
+        well = True
         try:
             while self._followers:
                 try:
                     await self._read_once(client)
-                except UNREACHABLE as error:
-                    logger.warning(
-                        "The broker cannot be reached (%s); following goes on when it is back.", error
-                    )
+                    well = True
+                except (
+                    Exception
+                ) as error:  # whatever it is: without this task every follower would wait for ever
+                    if well:
+                        logger.warning("Streams cannot be read (%s); trying again.", type(error).__name__)
+                    well = False
                     await asyncio.sleep(0.3)
                 # Under load a short pause lets entries gather, so that one round trip serves many followers.
                 count = len(self._followers)
                 if count > 8:
                     await asyncio.sleep(min(0.025, count * 0.0002))
         finally:
-            self._reader = None
+            self._reader = self._client = None
             await client.aclose()
-            if self._client is not None and not self._followers:
-                spare, self._client = self._client, None
-                await spare.aclose()
 
     async def _read_once(self, client: redis.asyncio.Redis) -> None:
         wanted: dict[Any, Any] = {self._wake_key: self._wake_seq}
@@ -204,14 +233,17 @@ class FollowHub:
             name = key.decode()
             if name == self._wake_key:
                 self._wake_seq = entries[-1][0].decode()
-                continue
-            group = self._followers.get(name.removeprefix(streams.stream_key("")), set())
-            for entry in streams.decode_entries(entries):
-                position = streams.order(entry.seq)
-                for follower in group:
-                    if position > streams.order(follower.after):
-                        follower.after = entry.seq
-                        follower.entries.put_nowait(entry)
+            else:
+                self._hand_out(name.removeprefix(streams.stream_key("")), entries)
+
+    def _hand_out(self, request_id: str, entries: list[Any]) -> None:
+        group = self._followers.get(request_id, set())
+        for entry in streams.decode_entries(entries):
+            position = streams.order(entry.seq)
+            for follower in group:
+                if position > streams.order(follower.after):
+                    follower.after = entry.seq
+                    follower.entries.put_nowait(entry)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, FollowHub] = WeakKeyDictionary()
@@ -219,10 +251,7 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, FollowHub] = WeakKeyDictiona
 
 def hub() -> FollowHub:
     """The running event loop's hub."""
-    loop = asyncio.get_running_loop()
-    if loop not in _hubs:
-        _hubs[loop] = FollowHub()
-    return _hubs[loop]
+    return _hubs.setdefault(asyncio.get_running_loop(), FollowHub())
 
 
 async def afollow(request_id: str, after: str = "") -> AsyncIterator[Entry]:

@@ -6,13 +6,14 @@ It knows engines and streams, not users. One thread per running request calls `w
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import redis
 
-from workers import ledger
+from workers import ledger, streams
 from workers.engines.base import Engine, StopSignal
 from workers.protocol import (
     Delta,
@@ -37,8 +38,10 @@ WRITE_PATIENCE_SECONDS = 120.0
 SPEED_WINDOW_SECONDS = 10.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
+    """One attempt at a request. A worker that was taken for dead may have two of the same request for a moment."""
+
     request: GenerationRequest
     attempt: int
     stop: StopSignal
@@ -63,7 +66,7 @@ class EngineHost:
         self._report = report
         self._hand_over = hand_over
         self._writer = StreamWriter(client)
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: set[_Job] = set()
         self._lock = threading.Lock()
         self._deltas: deque[float] = deque()
         self.draining = False
@@ -75,7 +78,7 @@ class EngineHost:
     @property
     def in_flight(self) -> list[str]:
         with self._lock:
-            return list(self._jobs)
+            return [job.request.id for job in self._jobs]
 
     @property
     def tokens_per_second(self) -> float:
@@ -93,7 +96,7 @@ class EngineHost:
             return
         job = _Job(record.request, attempt, StopSignal())
         with self._lock:
-            self._jobs[request_id] = job
+            self._jobs.add(job)
         try:
             if record.cancelled:
                 job.stop.set(CANCELLED)
@@ -102,36 +105,40 @@ class EngineHost:
             self._run(job)
         finally:
             with self._lock:
-                del self._jobs[request_id]
+                self._jobs.discard(job)
 
     def stop(self, request_id: str, reason: str = CANCELLED) -> None:
         """Stop a request within one step of its engine. Unknown ids are ignored."""
-        with self._lock:
-            job = self._jobs.get(request_id)
-        if job:
-            job.stop.set(reason)
+        for job in self._running():
+            if job.request.id == request_id:
+                job.stop.set(reason)
 
     def check_wanted(self) -> None:
         """Stop what is past its deadline or was cancelled. Called once a second: the pub/sub hint may be missed."""
-        with self._lock:
-            jobs = list(self._jobs.values())
+        jobs = self._running()
         now = time.time()
         for job in jobs:
             if now > job.request.deadline:
                 job.stop.set(DEADLINE)
+        # Behind the deadlines, which hold while the broker is away, too.
         for request_id in ledger.cancelled(self._client, [job.request.id for job in jobs]) if jobs else ():
             self.stop(request_id)
 
     def drain(self) -> None:
         """Take nothing new and end what runs, each request handed to another worker where there is one."""
         self.draining = True
-        for request_id in self.in_flight:
-            self.stop(request_id, SHUTDOWN)
+        for job in self._running():
+            job.stop.set(SHUTDOWN)
 
     def close(self) -> None:
+        """Write out what waits and free the engines. Nothing runs any more."""
         self._writer.close()
         for engine in self._engines.values():
             engine.close()
+
+    def _running(self) -> list[_Job]:
+        with self._lock:
+            return list(self._jobs)
 
     def _run(self, job: _Job) -> None:
         request = job.request
@@ -148,28 +155,48 @@ class EngineHost:
                 self._deltas.append(time.monotonic())
                 self._writer.append(stream, event)
             elif isinstance(event, Finished | Failed):
-                last = self._translate(event, job)
+                last = event
+                break
+        # A reply that ended by itself in the moment of the shutdown is whole.
+        unfinished = isinstance(last, Finished) and last.reason is FinishReason.CANCELLED
+        if unfinished and job.stop.reason == SHUTDOWN and self._flush_and_hand_over(stream, request.id):
+            return
+        self._writer.append(stream, self._translate(last, job))
+        if not self._writer.wait_ended(stream, WRITE_PATIENCE_SECONDS):
+            logger.error("Request %s could not be written: the broker was away for too long.", request.id)
+            return
+        if stream.lost:
+            self._let_go(job)
+        else:
+            self._close(job, "".join(pieces), self._translate(last, job))
 
-        if job.stop.reason == LOST:
-            logger.warning("Request %s went on elsewhere; this worker's part is dropped.", request.id)
-            return
-        if job.stop.reason == SHUTDOWN and self._flush_and_hand_over(stream, request.id):
-            return
-        self._writer.append(stream, last)
-        self._writer.wait_ended(stream, WRITE_PATIENCE_SECONDS)
+    def _let_go(self, job: _Job) -> None:
+        """The stream is somebody else's. If that ended it and died before it could say so, say it."""
+        logger.warning(
+            "Request %s went on or ended elsewhere; this worker's part is dropped.", job.request.id
+        )
+        written = streams.last_event(self._client, job.request.id)
+        if isinstance(written, Finished | Failed):
+            self._close(job, streams.text_so_far(self._client, job.request.id), written)
+
+    def _close(self, job: _Job, text: str, last: Finished | Failed) -> None:
+        request = job.request
         if ledger.finish(self._client, request.id, job.attempt) and request.report_task:
-            self._report(request.report_task, Report.of(request, "".join(pieces), last, self.worker))
+            self._report(request.report_task, Report.of(request, text, last, self.worker))
 
     def _events(self, job: _Job) -> Iterator[StreamEvent]:
-        """The engine's events; an exception becomes `Failed`. Its text is logged without the request's."""
+        """The engine's events; an exception becomes `Failed`. It is logged by its place, since its text may quote."""
         try:
             yield from self._engines[job.request.chat_model].stream(job.request, job.stop)
         except Exception as error:
+            *_, frame = traceback.extract_tb(error.__traceback__)
             logger.error(
-                "The engine of %s broke down on request %s: %s",
+                "The engine of %s broke down on request %s: %s in %s, line %s",
                 job.request.chat_model,
                 job.request.id,
                 type(error).__name__,
+                frame.filename,
+                frame.lineno,
             )
             yield Failed(ErrorCode.ENGINE_FAILURE, "The model broke down while it was answering.")
 
@@ -186,5 +213,4 @@ class EngineHost:
         return event
 
     def _flush_and_hand_over(self, stream: OpenStream, request_id: str) -> bool:
-        self._writer.release(stream, timeout=5.0)
-        return self._hand_over(request_id)
+        return self._writer.release(stream, timeout=5.0) and self._hand_over(request_id)

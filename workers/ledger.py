@@ -6,6 +6,7 @@ another.
 """
 
 import time
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,29 +41,55 @@ class Record:
     """Unix time of the last change of state."""
 
 
-# KEYS: hash. ARGV: attempt, worker, now. A message delivered twice, or meant for an earlier attempt, claims nothing.
+# Each of the scripts that change a state takes a token of the call: redis-py sends a command again when the connection
+# breaks before the answer comes, and the one who was told nothing must not be told "somebody else was quicker" then.
+
+# KEYS: hash. ARGV: attempt, worker, now, token. A message delivered twice, or meant for an earlier attempt, claims
+# nothing.
 _CLAIM = """
-local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
-if state ~= 'queued' or attempt ~= ARGV[1] then return false end
-redis.call('HSET', KEYS[1], 'state', 'running', 'worker', ARGV[2], 'since', ARGV[3])
+local state, attempt, token = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token'))
+if attempt ~= ARGV[1] then return false end
+if state ~= 'queued' and not (state == 'running' and token == ARGV[4]) then return false end
+redis.call('HSET', KEYS[1], 'state', 'running', 'worker', ARGV[2], 'since', ARGV[3], 'token', ARGV[4])
 return redis.call('HGETALL', KEYS[1])
 """
 
-# KEYS: hash. ARGV: attempt that is lost, now. Two rescuers cannot both win.
+# KEYS: hash. ARGV: attempt that is lost, now, token. Two rescuers cannot both win.
 _REQUEUE = """
-local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
-if state == 'done' or not state or attempt ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued', 'worker', '', 'attempt', attempt + 1, 'since', ARGV[2])
+local state, attempt, token = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token'))
+if not state or state == 'done' then return 0 end
+if state == 'queued' and token == ARGV[3] then return attempt end
+if attempt ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'queued', 'worker', '', 'attempt', attempt + 1, 'since', ARGV[2], 'token', ARGV[3])
 return attempt + 1
 """
 
-# KEYS: hash, in-flight set. ARGV: attempt, id, seconds to keep. Only the attempt that holds the request may end it.
-_FINISH = """
+# KEYS: hash. ARGV: attempt, now, new payload or ''. Nothing changes for a request that was claimed or ended meanwhile.
+_RENEW = """
 local state, attempt = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt'))
-if state == 'done' or not state or attempt ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'done', 'payload', '')
+if state ~= 'queued' or attempt ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'since', ARGV[2])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'payload', ARGV[3]) end
+return 1
+"""
+
+# KEYS: hash, in-flight set. ARGV: attempt, id, seconds to keep, token. Only the attempt that holds the request may end
+# it.
+_FINISH = """
+local state, attempt, token = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token'))
+if state == 'done' and token == ARGV[4] then return 1 end
+if not state or state == 'done' or attempt ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'done', 'payload', '', 'token', ARGV[4])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[2], ARGV[2])
+return 1
+"""
+
+# KEYS: hash. ARGV: channel, id. One step, since a hash that expired between a look and a write would come back to stay.
+_CANCEL = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'cancelled', 1)
+redis.call('PUBLISH', ARGV[1], ARGV[2])
 return 1
 """
 
@@ -87,37 +114,32 @@ def enter(pipeline: Any, request: GenerationRequest) -> None:
 
 def claim(client: redis.Redis, request_id: str, attempt: int, worker: str) -> Record | None:
     """Take a queued request for `worker`; None when it was taken, ended or given to a later attempt."""
-    answer: Any = client.eval(_CLAIM, 1, key(request_id), attempt, worker, time.time())
+    answer: Any = client.eval(_CLAIM, 1, key(request_id), attempt, worker, time.time(), _token())
     return _record(dict(zip(answer[::2], answer[1::2], strict=True))) if answer else None
 
 
 def requeue(client: redis.Redis, request_id: str, lost_attempt: int) -> int:
     """Open the next attempt of a request whose worker is lost; 0 when somebody else was quicker or it has ended."""
-    answer: Any = client.eval(_REQUEUE, 1, key(request_id), lost_attempt, time.time())
+    answer: Any = client.eval(_REQUEUE, 1, key(request_id), lost_attempt, time.time(), _token())
     return int(answer)
 
 
-def replace_payload(client: redis.Redis, request: GenerationRequest) -> None:
-    """Change what a queued request's next worker will be given."""
-    client.hset(key(request.id), mapping={"payload": request.to_json(), "since": time.time()})
+def renew(
+    client: redis.Redis, request_id: str, attempt: int, request: GenerationRequest | None = None
+) -> bool:
+    """A queued request's message is sent (again) now; its worker is given `request`, or what was there already.
 
-
-def touch(client: redis.Redis, request_id: str) -> None:
-    """The request's message was sent (again) now."""
-    client.hset(key(request_id), "since", str(time.time()))
+    False when `attempt` is not queued (any more).
+    """
+    payload = request.to_json() if request else ""
+    answer: Any = client.eval(_RENEW, 1, key(request_id), attempt, time.time(), payload)
+    return bool(answer)
 
 
 def finish(client: redis.Redis, request_id: str, attempt: int) -> bool:
     """Close the request. False when another attempt holds it or it is closed."""
-    answer: Any = client.eval(
-        _FINISH,
-        2,
-        key(request_id),
-        IN_FLIGHT,
-        attempt,
-        request_id,
-        KEEP_DONE_SECONDS,
-    )
+    keys = (key(request_id), IN_FLIGHT)
+    answer: Any = client.eval(_FINISH, 2, *keys, attempt, request_id, KEEP_DONE_SECONDS, _token())
     return bool(answer)
 
 
@@ -130,6 +152,7 @@ def drop(client: redis.Redis, request_id: str) -> None:
 
 
 def look_up(client: redis.Redis, request_id: str) -> Record | None:
+    """The request as it stands; None when it is unknown or has ended. Raises `ProtocolError` for an unreadable one."""
     fields: Any = client.hgetall(key(request_id))
     return _record(fields) if fields.get(b"payload") else None
 
@@ -147,11 +170,7 @@ def in_flight(client: redis.Redis) -> list[str]:
 
 def cancel(client: redis.Redis, request_id: str) -> None:
     """Mark the request as unwanted and tell the workers. Unknown ids are ignored."""
-    if client.exists(key(request_id)):
-        pipeline = client.pipeline()
-        pipeline.hset(key(request_id), "cancelled", 1)
-        pipeline.publish(CANCELLATIONS, request_id)
-        pipeline.execute()
+    client.eval(_CANCEL, 1, key(request_id), CANCELLATIONS, request_id)
 
 
 def cancelled(client: redis.Redis, request_ids: list[str]) -> set[str]:
@@ -160,6 +179,10 @@ def cancelled(client: redis.Redis, request_ids: list[str]) -> set[str]:
     for request_id in request_ids:
         pipeline.hget(key(request_id), "cancelled")
     return {request_id for request_id, mark in zip(request_ids, pipeline.execute(), strict=True) if mark}
+
+
+def _token() -> str:
+    return uuid.uuid4().hex
 
 
 def _record(fields: dict[bytes, bytes]) -> Record:

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 from celery.signals import worker_ready, worker_shutting_down
@@ -142,27 +142,34 @@ class Pulse:
         )
 
     def _beat(self) -> None:
-        away = False
+        well = True
         while not self._stopped.is_set():
-            try:
-                fleet.beat(broker(), self.status())
-                self._host.check_wanted()
-                away = False
-            except UNREACHABLE as error:
-                if not away:
-                    logger.warning("The broker cannot be reached (%s); trying again.", error)
-                away = True
+            well = self._once("heartbeat", lambda: fleet.beat(broker(), self.status()), complain=well)
+            well = self._once("check", self._host.check_wanted, complain=well) and well
             self._beat_now.wait(fleet.INTERVAL_SECONDS)
             self._beat_now.clear()
 
     def _listen(self) -> None:
+        well = True
         while not self._stopped.is_set():
-            try:
-                with broker().pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
-                    subscription.subscribe(ledger.CANCELLATIONS)
-                    while not self._stopped.is_set():
-                        message = subscription.get_message(timeout=1.0)
-                        if message:
-                            self._host.stop(message["data"].decode())
-            except UNREACHABLE:
+            well = self._once("listener", self._stop_what_is_cancelled, complain=well)
+            if not well:
                 self._stopped.wait(0.5)
+
+    def _stop_what_is_cancelled(self) -> None:
+        with broker().pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
+            subscription.subscribe(ledger.CANCELLATIONS)
+            while not self._stopped.is_set():
+                message = subscription.get_message(timeout=1.0)
+                if message:
+                    self._host.stop(message["data"].decode())
+
+    def _once(self, what: str, act: Callable[[], None], *, complain: bool) -> bool:
+        """Whether `act` went well. Whatever goes wrong, the thread lives on: without it the worker counts as dead."""
+        try:
+            act()
+        except Exception as error:
+            if complain:
+                logger.warning("The worker's %s failed (%s); trying again.", what, type(error).__name__)
+            return False
+        return True

@@ -9,7 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, TypeAlias
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args, get_type_hints
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -90,28 +92,19 @@ class GenerationRequest:
     """Text of the reply that a lost worker has already delivered; the engine goes on behind it."""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return _compact(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "GenerationRequest":
         data = _object(text)
-        try:
-            sampling = dict(data["sampling"])
-            sampling["stop"] = tuple(sampling.get("stop") or ())
-            return cls(
-                id=str(data["id"]),
-                chat_model=str(data["chat_model"]),
-                messages=tuple(
-                    ChatMessage(role=m["role"], content=str(m["content"])) for m in data["messages"]
-                ),
-                deadline=float(data["deadline"]),
-                sampling=Sampling(**_known(Sampling, sampling)),
-                report_task=str(data.get("report_task", "")),
-                report_key=str(data.get("report_key", "")),
-                prefix=str(data.get("prefix", "")),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ProtocolError(f"not a generation request: {error!r}") from None
+        sampling = _part(data, "sampling", dict)
+        stops = _part(sampling, "stop", list) if sampling.get("stop") else []
+        return _read(
+            cls,
+            data,
+            messages=tuple(_read(ChatMessage, message) for message in _part(data, "messages", list)),
+            sampling=_read(Sampling, sampling, stop=tuple(str(stop) for stop in stops)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,30 +173,30 @@ class Entry(NamedTuple):
     event: StreamEvent
 
 
-def encode_event(event: StreamEvent) -> dict[str, str]:
+def encode_event(event: StreamEvent) -> tuple[bytes, bytes, bytes, bytes]:
     """The flat fields of a stream entry: `t` (type), then `d` (a delta's text) or `j` (JSON of the rest)."""
     if isinstance(event, Delta):  # the hot path: no JSON
-        return {"t": "delta", "d": event.text}
-    return {"t": event.type, "j": json.dumps(asdict(event), ensure_ascii=False, separators=(",", ":"))}
+        return b"t", b"delta", b"d", event.text.encode(errors="replace")
+    return b"t", event.type.encode(), b"j", _compact(asdict(event)).encode()
 
 
 def decode_event(fields: Mapping[bytes, bytes]) -> StreamEvent:
     """Inverse of `encode_event`, for fields as redis-py returns them (bytes)."""
     kind = fields.get(b"t", b"")
-    try:
-        if kind == b"delta":
+    if kind == b"delta":
+        try:
             return Delta(fields[b"d"].decode())
-        data = _object(fields[b"j"])
-        if kind == b"started":
-            return Started(worker=str(data["worker"]), attempt=int(data["attempt"]))
-        usage = Usage(**_known(Usage, data["usage"]))
-        timing = Timing(**_known(Timing, data["timing"]))
-        if kind == b"finished":
-            return Finished(FinishReason(data["reason"]), usage, timing)
-        if kind == b"failed":
-            return Failed(ErrorCode(data["code"]), str(data["message"]), usage, timing)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProtocolError(f"not a stream event: {error!r}") from None
+        except (KeyError, UnicodeDecodeError):
+            raise ProtocolError("a delta without readable text") from None
+    data = _object(fields.get(b"j", b""))
+    if kind == b"started":
+        return _read(Started, data)
+    if kind in {b"finished", b"failed"}:
+        parts = {
+            "usage": _read(Usage, _part(data, "usage", dict)),
+            "timing": _read(Timing, _part(data, "timing", dict)),
+        }
+        return _read(Finished, data, **parts) if kind == b"finished" else _read(Failed, data, **parts)
     raise ProtocolError(f"unknown stream event type {kind!r}")
 
 
@@ -251,15 +244,12 @@ class Report:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Report":
-        try:
-            values = {
-                **_known(cls, data),
-                "usage": Usage(**_known(Usage, data["usage"])),
-                "timing": Timing(**_known(Timing, data["timing"])),
-            }
-            return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise ProtocolError(f"not a report: {error!r}") from None
+        return _read(
+            cls,
+            data,
+            usage=_read(Usage, _part(data, "usage", dict)),
+            timing=_read(Timing, _part(data, "timing", dict)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,27 +291,81 @@ class WorkerStatus:
         return not self.draining and any(model.name == chat_model for model in self.models)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return _compact(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "WorkerStatus":
         data = _object(text)
-        try:
-            models = tuple(HostedModel(**_known(HostedModel, model)) for model in data["models"])
-            return cls(**{**_known(cls, data), "models": models})
-        except (KeyError, TypeError) as error:
-            raise ProtocolError(f"not a worker status: {error!r}") from None
+        return _read(
+            cls,
+            data,
+            models=tuple(_read(HostedModel, model) for model in _part(data, "models", list)),
+        )
+
+
+T = TypeVar("T")
+
+
+def _compact(data: Mapping[str, Any]) -> str:
+    # JSON may hold half of a surrogate pair ("\ud83d"), which UTF-8 and therefore the broker cannot.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace").decode()
 
 
 def _object(text: str | bytes) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
-        raise ProtocolError(f"not JSON: {error}") from None
+    except ValueError:  # its text may quote what is in there
+        raise ProtocolError("not JSON") from None
     if not isinstance(data, dict):
         raise ProtocolError("not a JSON object")
     return data
 
 
-def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in cls.__dataclass_fields__ if name in data}  # type: ignore[attr-defined]
+def _part(data: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    part = data.get(name)
+    if not isinstance(part, kind):
+        raise ProtocolError(f"{name!r} is missing or not a {kind.__name__}")
+    return part
+
+
+def _read(cls: type[T], data: Mapping[str, Any], **parts: Any) -> T:
+    """Make a `cls` of `parts` and of what `data` holds for its other fields, each checked for its type.
+
+    The messages name fields and no values: those may be a person's words.
+    """
+    if not isinstance(data, Mapping):
+        raise ProtocolError(f"not a {cls.__name__}")
+    kinds: dict[str, tuple[Any, ...]] = _kinds(cls)  # type: ignore[arg-type]  # mypy: type[T] might not be hashable
+    values = dict(parts)
+    for name in kinds.keys() & data.keys() - parts.keys():
+        values[name] = _value(cls, name, kinds[name], data[name])
+    try:
+        return cls(**values)
+    except TypeError:
+        absent = ", ".join(sorted(kinds.keys() - values.keys()))
+        raise ProtocolError(
+            f"a {cls.__name__} lacks a field that it must have; absent are {absent}"
+        ) from None
+
+
+def _value(cls: type, name: str, kinds: tuple[Any, ...], value: Any) -> Any:
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            if isinstance(value, str) and value in set(kind):
+                return kind(value)
+        elif isinstance(kind, type):
+            # A whole number may have lost its ".0" on the way; True and False are no numbers.
+            number = kind is float and isinstance(value, int)
+            if isinstance(value, bool) is (kind is bool) and (isinstance(value, kind) or number):
+                return float(value) if number else value
+        elif value in get_args(kind):  # Literal
+            return value
+    raise ProtocolError(f"{cls.__name__}.{name} is mistyped")
+
+
+@cache
+def _kinds(cls: Any) -> dict[str, tuple[Any, ...]]:
+    """Field name → the types it may have."""
+    hints = get_type_hints(cls)
+    return {name: get_args(hint) if isinstance(hint, UnionType) else (hint,) for name, hint in hints.items()}

@@ -1,29 +1,80 @@
 """Replayable event streams: one Redis stream per request, kept for a while after its end.
 
-An entry's id is `ATTEMPT-NUMBER`, chosen by the writer. Redis refuses an id that is not above the last one, so a
-worker that was given up for lost (attempt 1) cannot write into a stream that another one (attempt 2) has gone on
-with: the id is both the reader's resume point and the writer's fence.
+An entry's id is `ATTEMPT-NUMBER`, chosen by the writer, and every write goes through one script that knows three rules:
 
-Tokens travel here and not through the channel layer, which drops what a busy receiver does not fetch in time. See
-docs/design/streams.md.
+* Who writes for an earlier attempt than the last entry's is refused: a worker that was given up for lost (attempt 1)
+  cannot write into a stream that another one (attempt 2) has gone on with.
+* A stream that has ended takes nothing more.
+* An entry that is there already is passed over: what was sent twice, since the connection broke before the answer
+  came, is written once.
+
+So the id is the reader's resume point and the writer's fence. Tokens travel here and not through the channel layer,
+which drops what a busy receiver does not fetch in time. See docs/design/streams.md.
 """
 
+import hashlib
+import logging
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
+from redis.exceptions import NoScriptError
 
 from workers.connections import UNREACHABLE
-from workers.protocol import LAST_EVENTS, Delta, Entry, Started, StreamEvent, decode_event, encode_event
+from workers.protocol import (
+    LAST_EVENTS,
+    Delta,
+    Entry,
+    ErrorCode,
+    Failed,
+    ProtocolError,
+    Started,
+    StreamEvent,
+    decode_event,
+    encode_event,
+)
+
+logger = logging.getLogger(__name__)
 
 # A finished stream can be replayed for this long; afterwards the database has the text.
 KEEP_FINISHED_SECONDS = 3600
 # A stream nobody finished (broker and workers died together) goes away by itself.
 KEEP_UNFINISHED_SECONDS = 24 * 3600
 START = "0"
+# Number of the last entry when somebody else than the attempt's worker ends it: above all that the worker may write,
+# and exact in a Lua number.
+OUTSIDE = 10**15
+# Seconds between two attempts to write what the broker did not take.
+RETRY_SECONDS = 0.2
+
+# KEYS: stream. ARGV: attempt, number of the first entry, seconds to keep, then four flat fields per entry.
+# Returns 1 when all of it is in the stream, 0 when the stream has gone on or ended without this writer.
+_APPEND = """
+local attempt, number = tonumber(ARGV[1]), tonumber(ARGV[2])
+local highest = number + (#ARGV - 3) / 4 - 1
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if newest then
+  local there, count = string.match(newest[1], '(%d+)-(%d+)')
+  there, count = tonumber(there), tonumber(count)
+  local kind = newest[2][2]
+  if there > attempt or (there == attempt and count > highest) then return 0 end
+  if (kind == 'finished' or kind == 'failed') and not (there == attempt and count >= number) then return 0 end
+  if there == attempt and count >= number then number = count + 1 end
+end
+local first = tonumber(ARGV[2])
+for n = number, highest do
+  local at = 4 + (n - first) * 4
+  local id = string.format('%.0f-%.0f', attempt, n)
+  redis.call('XADD', KEYS[1], id, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+_APPEND_SHA = hashlib.sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
 
 
 def stream_key(request_id: str) -> str:
@@ -39,8 +90,14 @@ def read(
 
 
 def decode_entries(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Entry]:
+    """The entries of redis-py's answer. One that cannot be read (a newer writer's) ends the stream for its reader."""
     for identifier, fields in entries:
-        yield Entry(identifier.decode(), decode_event(fields))
+        try:
+            event = decode_event(fields)
+        except ProtocolError as error:
+            logger.error("An entry of a stream cannot be read: %s", error)
+            event = Failed(ErrorCode.ENGINE_FAILURE, "The server could not read a part of the answer.")
+        yield Entry(identifier.decode(), event)
 
 
 def text_so_far(client: redis.Redis, request_id: str) -> str:
@@ -48,28 +105,41 @@ def text_so_far(client: redis.Redis, request_id: str) -> str:
     return "".join(entry.event.text for entry in read(client, request_id) if isinstance(entry.event, Delta))
 
 
+_SEQ = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")  # 19 digits always fit into Redis's 64 bits
+
+
 def order(seq: str) -> tuple[int, int]:
-    """Sort key of a `seq`; ("" is before every entry). Raises ValueError for anything but `N-M`."""
+    """Sort key of a `seq` ("" is before every entry). Raises ValueError for anything but `N-M`."""
     if not seq:
         return (0, 0)
-    attempt, number = seq.split("-")
-    return (int(attempt), int(number))
+    found = _SEQ.fullmatch(seq)
+    if found is None:
+        raise ValueError("a resume point looks like 1-42")
+    return (int(found[1]), int(found[2]))
 
 
-@dataclass
+@dataclass(eq=False)
 class OpenStream:
     """A stream being written by this process. Only `StreamWriter` touches the fields below the first three."""
 
     request_id: str
     attempt: int
     on_lost: Callable[[], None]
-    """Called once when another attempt has taken the stream over: whatever is written now is refused."""
-    number: int = 0
+    """Called once when the stream has gone on or ended without this writer: whatever is written now is refused."""
     queued: int = 0
-    written: int = 0
+    """Events given to `append`."""
     pending: list[StreamEvent] = field(default_factory=list)
+    """Not numbered yet."""
+    number: int = 0
+    """Of the last entry that the broker is known to have."""
+    outbox: list[StreamEvent] = field(default_factory=list)
+    """The entries behind `number`, perhaps sent already: what they hold and their numbers stay as they are."""
     lost: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def settled(self) -> bool:
+        return self.lost or not (self.pending or self.outbox)
 
 
 class StreamWriter:
@@ -86,12 +156,14 @@ class StreamWriter:
     ):
         self._client = client
         self._floor, self._per_stream, self._cap = floor, per_stream, cap
-        self._lock = threading.Lock()
-        self._dirty: dict[str, OpenStream] = {}
-        self._open = 0
+        self._open: set[OpenStream] = set()
+        self._dirty: set[OpenStream] = set()
+        self._flushed = threading.Condition()  # guards the two sets and every stream's `pending`
         self._work = threading.Event()
         self._urgent = threading.Event()
         self._closed = False
+        self._give_up_at = float("inf")
+        self._complained = False
         self._thread = threading.Thread(target=self._run, name="stream-writer", daemon=True)
         self._thread.start()
 
@@ -101,143 +173,200 @@ class StreamWriter:
 
         95 % of the gaps a reader sees must stay under 150 ms, so the cap leaves room for the way to the page.
         """
-        return min(self._cap, self._floor + self._per_stream * self._open)
+        return min(self._cap, self._floor + self._per_stream * len(self._open))
 
     def open(self, request_id: str, attempt: int, on_lost: Callable[[], None]) -> OpenStream:
-        with self._lock:
-            self._open += 1
-        return OpenStream(request_id, attempt, on_lost)
+        stream = OpenStream(request_id, attempt, on_lost)
+        with self._flushed:
+            self._open.add(stream)
+        return stream
 
     def append(self, stream: OpenStream, event: StreamEvent) -> None:
         """Queue `event`. Returns at once; a last event (`Finished`, `Failed`) must come once and last."""
         last = isinstance(event, LAST_EVENTS)
-        with self._lock:
+        with self._flushed:
+            if stream.lost:
+                return
             # Two entries make a first token quick: `started`, then the first delta.
             urgent = last or stream.queued < 2
             stream.queued += 1
             stream.pending.append(event)
-            self._dirty[stream.request_id] = stream
-            if last:
-                self._open -= 1
-        self._work.set()
-        if urgent:
-            self._urgent.set()
+            self._dirty.add(stream)
+        self._wake(urgent=urgent)
 
     def wait_ended(self, stream: OpenStream, timeout: float) -> bool:
         """Wait until the last event is written (or the stream is lost). False when the broker is away for too long."""
         return stream.ended.wait(timeout)
 
-    def release(self, stream: OpenStream, timeout: float) -> None:
-        """Write what is pending and leave the stream without a last event, for another attempt to go on with."""
-        with self._lock:
-            self._open -= 1
-        self._work.set()
-        self._urgent.set()
-        until = time.monotonic() + timeout
-        while stream.written < stream.queued and not stream.lost and time.monotonic() < until:
-            time.sleep(0.005)
+    def release(self, stream: OpenStream, timeout: float) -> bool:
+        """Write what is pending and leave the stream without a last event, for another attempt to go on with.
+
+        False when it could not be written in time; the stream is still open then.
+        """
+        self._wake(urgent=True)
+        with self._flushed:
+            written = self._flushed.wait_for(lambda: stream.settled, timeout)
+            if written:
+                self._forget(stream)
+        return written
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what is pending and stop the thread."""
+        """Write what is pending and stop the thread. Idempotent."""
+        self._give_up_at = time.monotonic() + timeout
         self._closed = True
+        self._wake(urgent=True)
+        self._thread.join(timeout + 1)
+
+    def _wake(self, *, urgent: bool) -> None:
         self._work.set()
-        self._urgent.set()
-        self._thread.join(timeout)
+        if urgent:
+            self._urgent.set()
 
     def _run(self) -> None:
         while True:
             self._work.wait()
             self._work.clear()
             self._urgent.clear()
-            self._flush()
-            if self._closed and not self._dirty:
+            whole = self._flush()
+            if self._closed and ((whole and not self._dirty) or time.monotonic() > self._give_up_at):
                 return
-            if not self._closed:
+            if not whole:
+                time.sleep(RETRY_SECONDS)
+                self._work.set()
+            elif not self._closed:
                 self._urgent.wait(self.interval)
 
-    def _flush(self) -> None:
-        with self._lock:
-            batch = [(stream, stream.pending) for stream in self._dirty.values()]
-            self._dirty = {}
-            for stream, _ in batch:
+    def _flush(self) -> bool:
+        """Write everything that waits. False when some of it must be tried again."""
+        with self._flushed:
+            batch, self._dirty = list(self._dirty), set()
+            for stream in batch:
+                stream.outbox += join_deltas(stream.pending)
                 stream.pending = []
-        joined = [(stream, join_deltas(events)) for stream, events in batch if not stream.lost]
-        while joined:
-            try:
-                self._write(joined)
-                for stream, events in batch:
-                    stream.written += len(events)
-                return
-            except UNREACHABLE:
-                if self._closed:
-                    return
-                time.sleep(0.2)
+        batch = [stream for stream in batch if stream.outbox and not stream.lost]
+        failed: set[OpenStream] = set()
+        try:
+            failed = self._write(batch) if batch else set()
+        except Exception as error:  # whatever it is: this thread must outlive it, or no answer would ever end
+            failed = set(batch)
+            self._complain(error)
+        with self._flushed:
+            self._dirty |= {stream for stream in failed if not stream.lost}
+            self._flushed.notify_all()
+        self._complained = bool(failed)
+        return not failed
 
-    def _write(self, batch: list[tuple[OpenStream, list[StreamEvent]]]) -> None:
+    def _write(self, batch: list[OpenStream]) -> set[OpenStream]:
+        """Send the streams' outboxes; the streams whose outbox the broker did not take."""
+        failed = set()
+        for stream, answer in zip(batch, self._send(batch), strict=True):
+            if isinstance(answer, Exception):
+                failed.add(stream)
+                self._complain(answer)
+            elif answer:
+                self._written(stream)
+            else:
+                self._lose(stream)
+        return failed
+
+    def _send(self, batch: list[OpenStream]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
-        for stream, events in batch:
-            key = stream_key(stream.request_id)
-            for number, event in enumerate(events, start=stream.number + 1):
-                pipeline.xadd(key, encode_event(event), id=f"{stream.attempt}-{number}")  # type: ignore[arg-type]
-            if stream.number == 0:
-                pipeline.expire(key, KEEP_UNFINISHED_SECONDS)
-            if isinstance(events[-1], LAST_EVENTS):
-                pipeline.expire(key, KEEP_FINISHED_SECONDS)
-        answers = iter(pipeline.execute(raise_on_error=False))
-        for stream, events in batch:
-            refused = [answer for answer in (next(answers) for _ in events) if isinstance(answer, Exception)]
-            if stream.number == 0:
-                next(answers)
-            if isinstance(events[-1], LAST_EVENTS):
-                next(answers)
-            stream.number += len(events)
-            if refused and self._taken_over(stream):
-                stream.lost = True
-                stream.on_lost()
-            if stream.lost or isinstance(events[-1], LAST_EVENTS):
-                stream.ended.set()
+        for stream in batch:
+            pipeline.evalsha(
+                *_append_arguments(stream.request_id, stream.attempt, stream.number + 1, stream.outbox)
+            )
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            self._client.script_load(_APPEND)  # the broker is new, or has restarted
+            return self._send(batch)
+        return answers
 
-    def _taken_over(self, stream: OpenStream) -> bool:
-        """Whether a refused entry means a newer attempt, and not our own entry sent again after a broken connection."""
-        info: Any = self._client.xinfo_stream(stream_key(stream.request_id))
-        attempt, _ = order(info["last-generated-id"].decode())
-        return attempt > stream.attempt
+    def _written(self, stream: OpenStream) -> None:
+        last = isinstance(stream.outbox[-1], LAST_EVENTS)
+        stream.number += len(stream.outbox)
+        stream.outbox = []
+        if last:
+            with self._flushed:
+                self._forget(stream)
+            stream.ended.set()
+
+    def _lose(self, stream: OpenStream) -> None:
+        with self._flushed:
+            stream.lost = True
+            stream.pending, stream.outbox = [], []
+            self._forget(stream)
+        stream.ended.set()
+        stream.on_lost()
+
+    def _forget(self, stream: OpenStream) -> None:
+        self._open.discard(stream)
+        self._dirty.discard(stream)
+
+    def _complain(self, error: Exception) -> None:
+        """Log the first of a row of failures. The kind only: the text may hold the command, and so the reply."""
+        if not self._complained:
+            level = logging.WARNING if isinstance(error, UNREACHABLE) else logging.ERROR
+            logger.log(level, "The broker did not take events (%s); trying again.", type(error).__name__)
+            self._complained = True
 
 
 def join_deltas(events: list[StreamEvent]) -> list[StreamEvent]:
     """Neighbouring deltas as one, everything else as it is."""
     joined: list[StreamEvent] = []
+    texts: list[str] = []
     for event in events:
-        if isinstance(event, Delta) and joined and isinstance(joined[-1], Delta):
-            joined[-1] = Delta(joined[-1].text + event.text)
-        else:
-            joined.append(event)
+        if isinstance(event, Delta):
+            texts.append(event.text)
+            continue
+        if texts:
+            joined.append(Delta("".join(texts)))
+            texts = []
+        joined.append(event)
+    if texts:
+        joined.append(Delta("".join(texts)))
     return joined
 
 
-def append_last(client: redis.Redis, request_id: str, attempt: int, event: StreamEvent) -> bool:
-    """End a stream from outside its worker (a lost one's). False when the stream has gone on already."""
-    return _append(client, request_id, f"{attempt}-1", event, KEEP_FINISHED_SECONDS)
+def append_last(client: redis.Redis, request_id: str, attempt: int, event: StreamEvent) -> StreamEvent | None:
+    """End a stream in place of the worker that holds `attempt`, which can write no more then.
+
+    Returns the event that the stream has ended with, which is an earlier one if there was one; None when a later
+    attempt has gone on with it.
+    """
+    if _append(client, request_id, attempt, OUTSIDE, event):
+        return last_event(client, request_id) or event
+    written = last_event(client, request_id)
+    return written if isinstance(written, LAST_EVENTS) else None
 
 
 def take_over(client: redis.Redis, request_id: str, attempt: int) -> bool:
-    """Fence off every earlier attempt before its text is read, so that none of it is written twice."""
-    return _append(
-        client, request_id, f"{attempt}-0", Started(worker="", attempt=attempt), KEEP_UNFINISHED_SECONDS
-    )
+    """Fence off every earlier attempt before its text is read, so that none of it is written twice.
+
+    False when the stream has ended, or a later attempt has it. Doing it again does no harm.
+    """
+    return _append(client, request_id, attempt, 0, Started(worker="", attempt=attempt))
 
 
 def last_event(client: redis.Redis, request_id: str) -> StreamEvent | None:
     """The newest event; None for an empty stream."""
+    entry = last_entry(client, request_id)
+    return entry.event if entry else None
+
+
+def last_entry(client: redis.Redis, request_id: str) -> Entry | None:
     entries: Any = client.xrevrange(stream_key(request_id), count=1)
-    return decode_event(entries[0][1]) if entries else None
+    return next(decode_entries(entries), None)
 
 
-def _append(client: redis.Redis, request_id: str, identifier: str, event: StreamEvent, keep: int) -> bool:
-    key = stream_key(request_id)
-    try:
-        client.xadd(key, encode_event(event), id=identifier)  # type: ignore[arg-type]
-    except redis.ResponseError:  # not above the last id
-        return False
-    client.expire(key, keep)
-    return True
+def _append(client: redis.Redis, request_id: str, attempt: int, number: int, event: StreamEvent) -> bool:
+    _, *arguments = _append_arguments(request_id, attempt, number, [event])
+    return bool(client.eval(_APPEND, *arguments))
+
+
+def _append_arguments(
+    request_id: str, attempt: int, number: int, events: Sequence[StreamEvent]
+) -> tuple[Any, ...]:
+    """Of EVALSHA: the digest, the number of keys, the keys, the rest."""
+    keep = KEEP_FINISHED_SECONDS if isinstance(events[-1], LAST_EVENTS) else KEEP_UNFINISHED_SECONDS
+    fields = [value for event in events for value in encode_event(event)]
+    return (_APPEND_SHA, 1, stream_key(request_id), attempt, number, keep, *fields)

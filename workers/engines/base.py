@@ -29,12 +29,14 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._first = threading.Lock()
         self.reason = ""
 
     def set(self, reason: str) -> None:
-        if not self._event.is_set():
-            self.reason = reason
-            self._event.set()
+        with self._first:
+            if not self._event.is_set():
+                self.reason = reason
+                self._event.set()
 
     def is_set(self) -> bool:
         return self._event.is_set()
@@ -57,10 +59,11 @@ class Engine(Protocol):
 
         * A delta never splits a character and never holds a part of a stop string.
         * Once `stop` is set the engine ends within one step with `Finished(cancelled)` and frees what the request held;
-          `usage` counts what was made.
+          `usage` counts what was made. So does a caller that closes the generator early.
         * `request.prefix` is text of this reply that has been delivered already: the engine goes on behind it and
-          does not repeat it.
+          does not repeat it. `usage` and `max_tokens` are of the whole reply, the prefix included.
         * `None` in `request.sampling` is the engine's choice.
+        * `Failed` says no word of the request.
         """
 
     def close(self) -> None:
