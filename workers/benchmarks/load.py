@@ -1,6 +1,7 @@
 """A bounded closed-loop load client for streaming chat completions and for the chat page's websocket.
 
-Loopback targets only. It parses HTTP by hand: at 300 streams on two cores a general client would cost more than the server.
+Loopback targets only. It parses HTTP by hand: at 300 streams on two cores a general client would cost more
+than the server.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -81,7 +82,7 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield data[:-2]
 
 
-async def complete(url: str, key: str, body: dict[str, object], *, timeout: float = 180.0) -> Stream:
+async def complete(url: str, key: str, body: dict[str, object], *, within: float = 180.0) -> Stream:
     """POST a streaming chat completion to `url` and read it to its end. Never raises; see `Stream.error`."""
     stream = Stream()
     parts = urlsplit(url)
@@ -93,7 +94,7 @@ async def complete(url: str, key: str, body: dict[str, object], *, timeout: floa
     )
     writer = None
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             stream.sent = time.perf_counter()
             secure = ssl.create_default_context() if parts.scheme == "https" else None
             reader, writer = await asyncio.open_connection(
@@ -110,7 +111,7 @@ async def complete(url: str, key: str, body: dict[str, object], *, timeout: floa
                 return stream
             await _read_events(reader, stream)
     except TimeoutError:
-        stream.error = f"no end within {timeout:g} s"
+        stream.error = f"no end within {within:g} s"
     except (OSError, asyncio.IncompleteReadError, ValueError, IndexError) as error:
         stream.error = f"{type(error).__name__}: {error}"
     finally:
@@ -151,19 +152,20 @@ async def _read_events(reader: asyncio.StreamReader, stream: Stream) -> None:
 
 
 async def chat_by_socket(
-    url: str, cookie: str, origin: str, chat_model: str, text: str, *, timeout: float = 180.0
+    url: str, cookie: str, origin: str, chat_model: str, text: str, *, within: float = 180.0
 ) -> Stream:
     """Send one message through the chat page's websocket and follow its reply. Never raises."""
     import websockets  # a development dependency; `manage.py benchmark` says so when it is missing
+    from websockets.typing import Origin
 
     stream = Stream()
     pieces = []
     try:
         async with (
-            asyncio.timeout(timeout),
+            asyncio.timeout(within),
             websockets.connect(
-                url, origin=origin, additional_headers={"Cookie": cookie}, proxy=None
-            ) as socket,  # type: ignore[arg-type]
+                url, origin=Origin(origin), additional_headers={"Cookie": cookie}, proxy=None
+            ) as socket,
         ):
             stream.sent = time.perf_counter()
             frame = {
@@ -197,7 +199,7 @@ async def chat_by_socket(
                     stream.error = event["message"]
                     break
     except TimeoutError:
-        stream.error = f"no end within {timeout:g} s"
+        stream.error = f"no end within {within:g} s"
     except (OSError, websockets.WebSocketException) as error:
         stream.error = f"{type(error).__name__}: {error}"
     stream.ended = time.perf_counter()
@@ -208,7 +210,7 @@ async def chat_by_socket(
 
 
 async def closed_loop(
-    prompts: list[str], concurrency: int, ask: Callable[[str], "asyncio.Future[Stream] | object"]
+    prompts: list[str], concurrency: int, ask: Callable[[str], Awaitable[Stream]]
 ) -> tuple[list[Stream], float]:
     """Ask all prompts, `concurrency` at a time; (streams, wall seconds)."""
     todo = iter(prompts)
@@ -216,7 +218,7 @@ async def closed_loop(
 
     async def work() -> None:
         for prompt in todo:
-            streams.append(await ask(prompt))  # type: ignore[misc,arg-type]
+            streams.append(await ask(prompt))  # noqa: PERF401 - the next prompt is taken when this one has ended
 
     began = time.perf_counter()
     await asyncio.gather(*(work() for _ in range(concurrency)))

@@ -4,7 +4,7 @@ The scripted engine sends numbered words at a fixed rate, so that a lost, double
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -51,16 +51,16 @@ async def run(
     }
     timeout = tokens / rate * 3 + 60
 
-    async def later(delay: float, work: "asyncio.Future[Stream] | object") -> Stream:
+    async def later(delay: float, work: Awaitable[Stream]) -> Stream:
         # Arrivals within two seconds, not in one instant: people do not press Enter together.
         await asyncio.sleep(delay)
-        return await work  # type: ignore[misc]
+        return await work
 
     total = sse + len(sockets)
-    asks = [complete(f"{url}/v1/chat/completions", key, body, timeout=timeout) for _ in range(sse)]
+    asks = [complete(f"{url}/v1/chat/completions", key, body, within=timeout) for _ in range(sse)]
     chats = [
         chat_by_socket(
-            url.replace("http", "ws", 1) + "/ws/chat/", cookie, url, chat_model, "go", timeout=timeout
+            url.replace("http", "ws", 1) + "/ws/chat/", cookie, url, chat_model, "go", within=timeout
         )
         for cookie in sockets
     ]
@@ -85,12 +85,18 @@ def summarise(streams: list[Stream], expected: str, seconds: float) -> Outcome:
     )
 
 
+COLUMNS = "{:>22} {:>7} {:>8} {:>8} {:>8} {:>10} {:>8} {:>9}"
+HEADER = COLUMNS.format("streams", "broken", "gap p50", "p95", "p99 ms", "first p50", "p95 ms", "slowdown")
+
+
 def report_row(label: str, outcome: Outcome, report: Callable[[str], None]) -> None:
-    report(
-        f"{label:>22} {outcome.broken:>7} {outcome.gap_p50_ms:>8.0f} {outcome.gap_p95_ms:>8.0f} {outcome.gap_p99_ms:>8.0f}"
-        f" {outcome.first_p50_ms:>9.0f} {outcome.first_p95_ms:>9.0f} {outcome.slowdown:>9.2f}"
-        f"   {'holds' if outcome.holds else 'BREAKS'} {'; '.join(outcome.errors)}"
+    times = (
+        outcome.gap_p50_ms,
+        outcome.gap_p95_ms,
+        outcome.gap_p99_ms,
+        outcome.first_p50_ms,
+        outcome.first_p95_ms,
     )
-
-
-HEADER = f"{'streams':>22} {'broken':>7} {'gap p50':>8} {'p95':>8} {'p99 ms':>8} {'first p50':>9} {'p95 ms':>9} {'slowdown':>9}"
+    figures = [f"{time:.0f}" for time in times]
+    row = COLUMNS.format(label, outcome.broken, *figures, f"{outcome.slowdown:.2f}")
+    report(f"{row}   {'holds' if outcome.holds else 'BREAKS'} {'; '.join(outcome.errors)}")

@@ -1,4 +1,4 @@
-"""The platform's tax: output tokens/s and first-token time through `/v1/chat/completions` beside llama.cpp's own server.
+"""The platform's tax: tokens/s and first-token time through `/v1/chat/completions` beside llama.cpp's own server.
 
 Both serve the same weights with the same slots and context, are asked the same prompts by the same client, in turn,
 round after round in one run; the figures are medians over the rounds.
@@ -21,6 +21,7 @@ from workers.benchmarks.peer import SYSTEM
 
 TARGET_RATIO = 0.95
 TARGET_FIRST_TOKEN_MS = 15.0
+COLUMNS = "{:>7} {:>16} {:>16} {:>16} {:>7} {:>10}"
 
 
 @dataclass(frozen=True)
@@ -112,25 +113,13 @@ def measure(url: str, key: str, plan: Plan, report: Callable[[str], None]) -> bo
         report(
             "tokens/s and ms to the first token, medians; `ratio` is chatsite / llama.cpp's server, round by round."
         )
-        report(
-            f"{'streams':>7} {'chatsite':>16} {'llama.cpp http':>16} {'engine alone':>16} {'ratio':>7} {'first +ms':>10}"
-        )
+        report(COLUMNS.format("streams", "chatsite", "llama.cpp http", "engine alone", "ratio", "first +ms"))
         met = True
         for concurrency in plan.concurrencies:
-            rows: list[tuple[Round, Round, Round]] = []
-            for number in range(-1, plan.rounds):  # round -1 warms up and does not count
-                # A seed per round and side order alternating: no side finds the other's prompts in a warm cache, and
-                # a drift of the machine's speed hits both.
-                seed = f"{concurrency}-{number}"
-                sides: list[Callable[[], Round]] = [
-                    lambda seed=seed: over_http(url, key, plan, concurrency, seed),  # type: ignore[misc]
-                    lambda seed=seed: over_http(peer["address"], peer["key"], plan, concurrency, seed),  # type: ignore[misc]
-                ]
-                if number % 2:
-                    theirs, ours = sides[1](), sides[0]()
-                else:
-                    ours, theirs = sides[0](), sides[1]()
-                rows.append((ours, theirs, in_process(engine, plan, concurrency, seed)))
+            # Round -1 warms up and does not count.
+            rows = [
+                _round(number, concurrency, url, key, peer, engine, plan) for number in range(-1, plan.rounds)
+            ]
             met &= _report_row(concurrency, rows[1:], report)
         return met
     finally:
@@ -138,18 +127,38 @@ def measure(url: str, key: str, plan: Plan, report: Callable[[str], None]) -> bo
         engine.close()
 
 
+def _round(
+    number: int, concurrency: int, url: str, key: str, peer: dict[str, Any], engine: Peer, plan: Plan
+) -> tuple[Round, Round, Round]:
+    """(chatsite, llama.cpp's server, the engine alone). The two sides take turns at being first."""
+    # A seed per round, so that no side finds another round's prompts in a warm cache.
+    seed = f"{concurrency}-{number}"
+
+    def ours() -> Round:
+        return over_http(url, key, plan, concurrency, seed)
+
+    def theirs() -> Round:
+        return over_http(peer["address"], peer["key"], plan, concurrency, seed)
+
+    if number % 2:
+        second, first = theirs(), ours()
+    else:
+        first, second = ours(), theirs()
+    return first, second, in_process(engine, plan, concurrency, seed)
+
+
 def _report_row(
     concurrency: int, rows: list[tuple[Round, Round, Round]], report: Callable[[str], None]
 ) -> bool:
     ratio = median(ours.tokens_per_second / theirs.tokens_per_second for ours, theirs, _ in rows)
     later = median(ours.first_token_ms - theirs.first_token_ms for ours, theirs, _ in rows)
-    cells = [
-        f"{median(row[side].tokens_per_second for row in rows):7.1f} {median(row[side].first_token_ms for row in rows):5.0f} ms"
-        for side in range(3)
-    ]
     met = ratio >= TARGET_RATIO and later <= TARGET_FIRST_TOKEN_MS
-    report(
-        f"{concurrency:>7} {cells[0]:>16} {cells[1]:>16} {cells[2]:>16} {ratio:>7.3f} {later:>+10.1f}"
-        f"   {'met' if met else 'MISSED'} (at least {TARGET_RATIO}, at most +{TARGET_FIRST_TOKEN_MS:g} ms)"
-    )
+    sides = [_cell([row[side] for row in rows]) for side in range(3)]
+    verdict = f"{'met' if met else 'MISSED'} (at least {TARGET_RATIO}, at most +{TARGET_FIRST_TOKEN_MS:g} ms)"
+    report(COLUMNS.format(concurrency, *sides, f"{ratio:.3f}", f"{later:+.1f}") + f"   {verdict}")
     return met
+
+
+def _cell(rounds: list[Round]) -> str:
+    speed = median(one.tokens_per_second for one in rounds)
+    return f"{speed:.1f} {median(one.first_token_ms for one in rounds):5.0f} ms"

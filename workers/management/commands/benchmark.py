@@ -3,9 +3,11 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,8 @@ class Command(BaseCommand):
         if PRIVATE not in os.environ:
             self._in_private_data(sys.argv[1:])
             return
+        # As an exception, so that the context managers below stop what they have started.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
         runs: dict[str, Callable[[dict[str, Any]], bool]] = {
             "tax": self._tax,
             "streams": self._streams,
@@ -70,10 +74,14 @@ class Command(BaseCommand):
         }
         for name in ("DATABASE_URL", "REDIS_URL"):
             environment.pop(name, None)
+        inner = subprocess.Popen(
+            [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=environment
+        )
+        # A stop goes to the inner process, whose stack has to end before its directory goes away.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: inner.terminate())
         try:
-            status = subprocess.call(
-                [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=environment
-            )
+            status = inner.wait()
         finally:
             shutil.rmtree(data, ignore_errors=True)
         if status:
@@ -191,8 +199,6 @@ class _Child:
             stdout=self._log,
             stderr=self._log,
         )
-        import time
-
         until = time.monotonic() + 60
         while not client.is_served("scripted-load"):
             if self._process.poll() is not None or time.monotonic() > until:

@@ -54,8 +54,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _spec(self, model: str, options: dict[str, Any]) -> EngineSpec:
-        known = {"engine": options["engine"] or "llama_cpp", "checkpoint": options["checkpoint"] or ""}
-        if not options["checkpoint"]:
+        known = {"engine": "llama_cpp", "checkpoint": options["checkpoint"] or ""}
+        # The scripted engine needs no script, so --engine scripted alone says everything.
+        if options["checkpoint"] is None and options["engine"] != "scripted":
             known = self._from_catalog(model)
         elif len(options["model"]) > 1:
             raise CommandError(
