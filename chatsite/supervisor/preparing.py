@@ -44,7 +44,9 @@ def migrate() -> int:
     except DatabaseError as error:
         where = settings.DATABASES["default"]["NAME"]
         reason = " ".join(str(error).split())
-        raise CannotStart(f"the database {where} cannot be used: {reason} (DATABASE_URL, CHATSITE_DATA)") from None
+        raise CannotStart(
+            f"the database {where} cannot be used: {reason} (DATABASE_URL, CHATSITE_DATA)"
+        ) from None
     return missing
 
 

@@ -1,0 +1,101 @@
+"""The options of bin/up: each is an environment variable, and bad ones are refused before anything happens."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatsite.supervisor import options
+from tests.supervisor.conftest import ROOT
+
+
+def parse(*arguments: str) -> options.Options:
+    parser = argparse.ArgumentParser()
+    options.add_options(parser)
+    return options.from_namespace(parser.parse_args(arguments))
+
+
+def run_up(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "bin" / "up", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_it_says_nothing_that_was_not_said():
+    assert parse().to_environment() == {}
+
+
+def test_it_turns_every_option_into_its_variable(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    chosen = parse(
+        "--host",
+        "192.168.1.5",
+        "--port",
+        "0",
+        "--data",
+        "here",
+        "--model",
+        "a",
+        "--model",
+        "b",
+        "--workers",
+        "2",
+    )
+
+    assert chosen.to_environment() == {
+        "CHATSITE_HOST": "192.168.1.5",
+        "CHATSITE_PORT": "0",
+        "CHATSITE_DATA": str(tmp_path / "here"),
+        "CHATSITE_MODELS": "a,b",
+        "CHATSITE_WORKERS": "2",
+    }
+    assert parse("--no-model").to_environment() == {"CHATSITE_NO_MODEL": "true"}
+
+
+def test_it_expands_the_home_directory():
+    assert parse("--data", "~/chatsite").to_environment() == {"CHATSITE_DATA": str(Path.home() / "chatsite")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--port", "abc"], "argument --port: 'abc' is not a whole number from 0 to 65535"),
+        (["--port", "65536"], "argument --port: '65536' is not a whole number from 0 to 65535"),
+        (["--port=-1"], "argument --port: '-1' is not a whole number from 0 to 65535"),
+        (["--workers", "0"], "argument --workers: '0' is not a whole number from 1 to 64"),
+        (["--model", "a", "--no-model"], "--no-model and --model contradict each other"),
+        (["--prot", "1"], "unrecognized arguments: --prot"),
+        (["--p", "1"], "unrecognized arguments: --p"),
+    ],
+)
+def test_bin_up_refuses_a_bad_option_in_a_sentence(arguments, sentence):
+    result = run_up(*arguments)
+
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_bin_up_refuses_a_bad_variable_in_a_sentence():
+    result = run_up("--no-install", CHATSITE_NO_MODEL="perhaps")
+
+    assert result.returncode == 1
+    assert "CHATSITE_NO_MODEL='perhaps' is not valid" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_help_names_every_variable():
+    result = run_up("--help")
+
+    assert result.returncode == 0
+    for name in ("HOST", "PORT", "DATA", "MODELS", "NO_MODEL", "WORKERS", "NO_INSTALL"):
+        assert f"CHATSITE_{name}" in result.stdout
+    assert max(len(line) for line in result.stdout.splitlines()) <= 120
