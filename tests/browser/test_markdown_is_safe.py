@@ -183,7 +183,7 @@ def draw(page: Page, source: str) -> list[str]:
         }""",
         source,
     )
-    problems = page.evaluate("audit(document.getElementById('box'))")
+    problems: list[str] = page.evaluate("audit(document.getElementById('box'))")
     if page.evaluate("provoke(document.getElementById('box'))"):
         problems.append("it ran")
     return problems + strangers(page)
@@ -235,6 +235,11 @@ def test_the_corpus_would_be_noticed(rendering_page):
 def test_it_shows_html_as_the_text_it_is(rendering_page):
     draw(rendering_page, "Use <b>bold</b> & <script>alert(1)</script>")
     assert rendering_page.inner_text("#box") == "Use <b>bold</b> & <script>alert(1)</script>"
+
+
+def test_it_shows_a_link_to_nowhere_good_as_text(rendering_page):
+    draw(rendering_page, "[click](javascript:alert(1)) or [here](/admin/)")
+    assert rendering_page.inner_text("#box") == "[click](javascript:alert(1)) or [here](/admin/)"
 
 
 def test_it_makes_a_link_of_an_image_and_asks_for_nothing(rendering_page):
