@@ -9,6 +9,7 @@ from typing import Protocol
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from workers.protocol import Entry, ErrorCode, GenerationRequest, WorkerStatus
@@ -80,7 +81,7 @@ def reset() -> None:
     _client = None
 
 
-@setting_changed.connect
+@receiver(setting_changed)
 def _on_setting_changed(*, setting: str, **kwargs: object) -> None:
     if setting == "WORKERS_CLIENT":
         reset()

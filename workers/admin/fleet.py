@@ -45,13 +45,12 @@ class WorkerAdmin(LiveAdmin):
         "memory",
         "uptime",
         "version",
-        "host",
-        "pid_now",
+        "process",
         "last_seen",
     )
-    list_filter = (Seen, "host", "version")
-    search_fields = ("name", "host")
-    search_help_text = "Part of the worker's or the machine's name"
+    list_filter = (Seen,)
+    search_fields = ("name", "host", "version")
+    search_help_text = "Part of the worker's or the machine's name, or a version"
     # Not by the last heartbeat: live workers would change places at every poll.
     ordering = ("-started_at", "name")
     actions = ("forget",)
@@ -136,10 +135,10 @@ class WorkerAdmin(LiveAdmin):
         view: WorkerView = row.view
         return format_html_join("", "<div>{}</div>", ((_describe(m.name, m.engine),) for m in view.models))
 
-    @admin.display(description="In flight")
+    @admin.display(description="Slots in use")
     def busy(self, row: Any) -> str:
         view: WorkerView = row.view
-        return "-" if view.gone else f"{view.in_flight} of {view.slots} slots"
+        return "-" if view.gone else f"{view.in_flight} of {view.slots}"
 
     @admin.display(description="Tokens/s")
     def speed(self, row: Any) -> str:
@@ -161,6 +160,10 @@ class WorkerAdmin(LiveAdmin):
     @admin.display(description="PID", ordering="pid")
     def pid_now(self, row: Any) -> str:
         return str(row.view.pid)  # a plain number would be grouped by thousands
+
+    @admin.display(description="Process", ordering="host")
+    def process(self, row: Any) -> str:
+        return f"{row.view.host}, PID {row.view.pid}"
 
     @admin.display(description="Last seen", ordering="last_seen_at")
     def last_seen(self, row: Any) -> str:

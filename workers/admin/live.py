@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model
-from django.forms import Media
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
@@ -34,13 +33,8 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own clas
     change_list_template = "admin/workers/live_change_list.html"
     list_per_page = 50
 
-    @property
-    def media(self) -> Media:
-        own = Media(
-            css={"all": ["workers/admin.css"]},
-            js=["vendor/htmx.js", "workers/live.js"],
-        )
-        return super().media + own
+    class Media:
+        css = {"all": ("workers/admin.css",)}
 
     def view_of(self, row: Any, now: Fleet) -> object:
         """What `row.view` is for the columns."""
@@ -87,7 +81,7 @@ def state_badge(state: State, detail: str = "") -> str:
         '<span class="live-state live-state--{}">{}</span>{}',
         state.value,
         state.value,
-        f" {detail}" if detail else "",
+        f", {detail}" if detail else "",
     )
 
 

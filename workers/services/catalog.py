@@ -1,5 +1,6 @@
 """Changing the catalog. The admin pages and `manage.py models` both come here."""
 
+import math
 import re
 from typing import Any
 
@@ -28,6 +29,9 @@ def check(*, chat_model: ChatModel) -> None:
 
     Whether the weights exist is not asked: they are on the worker's machine, which says so when it starts.
     """
+    for field in ("temperature", "top_p"):
+        if not math.isfinite(getattr(chat_model, field)):  # bounds let "not a number" pass
+            raise ValidationError({field: "Enter a number."})
     checkpoint = chat_model.checkpoint
     if chat_model.engine == ChatModel.Engine.LLAMA_CPP and chat_model.hosted_here and not checkpoint:
         raise ValidationError(

@@ -32,7 +32,7 @@ def save(talk: Talk, name: str, *, chat_model: str) -> Path:
 
 def load(name: str) -> Talk:
     """Read a saved talk; `.json` is tried as well when `name` has no ending."""
-    path = Path(name).expanduser()
+    path = _path(name, ending="")
     if not path.exists():
         path = _path(name)
     try:
@@ -41,9 +41,15 @@ def load(name: str) -> Talk:
         raise FileProblem(f"{path} holds no saved talk: {error}.") from None
 
 
-def _path(name: str) -> Path:
-    path = Path(name).expanduser()
-    return path if path.suffix else path.with_name(path.name + ".json")
+def _path(name: str, *, ending: str = ".json") -> Path:
+    """The file that `name` means, with `ending` if it has none of its own."""
+    try:
+        path = Path(name).expanduser()
+        if "\0" not in name:
+            return path if path.suffix else path.with_name(path.name + ending)
+    except (ValueError, RuntimeError):  # "/", "~nobody"
+        pass
+    raise FileProblem(f"{name!r} is no name of a file.")
 
 
 def _read(path: Path) -> Talk:

@@ -59,20 +59,25 @@ class Session:
 
     def run(self) -> Outcome:
         """Until the end of the input or `!!exit`. Ctrl-C ends a pipe's run with `KeyboardInterrupt`."""
-        while True:
+        going_on = True
+        while going_on:
             try:
-                line = self._style.read()
+                going_on = self._take_turn()
             except EOFError:
                 break
             except KeyboardInterrupt:
                 if not self._interactive or self._interrupted_twice():
                     raise
                 self._style.note("\nCtrl-C again leaves, and so do Ctrl-D and !!exit.")
-                continue
-            if line.strip() == "!!exit":
-                break
-            self.obey_or_ask(line)
         return Outcome(self._failures)
+
+    def _take_turn(self) -> bool:
+        """Read a line and do what it says. False when it asks to leave."""
+        line = self._style.read()
+        if line.strip() == "!!exit":
+            return False
+        self.obey_or_ask(line)
+        return True
 
     def obey_or_ask(self, line: str) -> None:
         command, _, rest = line.strip().partition(" ")

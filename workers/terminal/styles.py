@@ -7,6 +7,7 @@ A style knows nothing of chat models. `read` raises `EOFError` at the end and `K
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol, TextIO
 
 from prompt_toolkit import PromptSession
@@ -171,7 +172,7 @@ class RichStyle(SimpleStyle):
         # What is being written is shown up to the screen's height, and gives way to the whole when it is complete:
         # a live region taller than the screen cannot be redrawn.
         try:
-            with Live(console=self._console, transient=True, refresh_per_second=8) as live:
+            with _silent_keys(), Live(console=self._console, transient=True, refresh_per_second=8) as live:
                 for delta in deltas:
                     text += harmless(delta)
                     live.update(self._tail(text))
@@ -195,6 +196,25 @@ class RichStyle(SimpleStyle):
     def _markdown(self, text: str) -> Markdown:
         # A link shows where it leads; and a single line end stays one, as people write them.
         return Markdown("\n".join(_kept_line_ends(text)), hyperlinks=False)
+
+
+@contextmanager
+def _silent_keys() -> Iterator[None]:
+    """Keys pressed meanwhile (Ctrl-C is one) are kept for the next prompt, but do not write into the live region."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    silent = termios.tcgetattr(descriptor)
+    silent[3] &= ~termios.ECHO  # [3] is lflag
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def _kept_line_ends(text: str) -> Iterator[str]:
