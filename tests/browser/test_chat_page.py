@@ -511,3 +511,15 @@ def test_it_keeps_a_chosen_theme_and_paints_it_first(open_chat):
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 21, 19)"
+
+
+def test_it_starts_a_new_line_with_enter_on_a_phone(open_chat):
+    """A screen keyboard has no Shift and Enter; the button sends."""
+    page, site = open_chat(size=PHONE)
+    page.fill("#text", "one")
+    page.press("#text", "Enter")
+    page.keyboard.type("two")
+    expect(page.locator("#text")).to_have_value("one\ntwo")
+    assert site.frames == []
+    page.get_by_role("button", name="Send", exact=True).tap()
+    assert site.next_frame("send")["text"] == "one\ntwo"
