@@ -16,6 +16,10 @@ def main() -> None:
         )
     from django.core.exceptions import ImproperlyConfigured
 
+    if sys.argv[1:2] == ["up"]:
+        from chatsite.supervisor import options
+
+        options.take_data_directory(sys.argv[2:])
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

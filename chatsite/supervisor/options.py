@@ -6,7 +6,7 @@ Every option has an environment variable. `bin/up` hands its options on as those
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,14 @@ def from_namespace(given: argparse.Namespace) -> Options:
         no_model=given.no_model,
         workers=given.workers,
     )
+
+
+def take_data_directory(arguments: Sequence[str]) -> None:
+    """Put `--data` of the command line into the environment: settings, which are read before any option, look there."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--data", type=Path)
+    given, _ = parser.parse_known_args(arguments)
+    os.environ.update(Options(data=given.data).to_environment())
 
 
 def port_number(text: str) -> int:

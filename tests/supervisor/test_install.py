@@ -3,6 +3,7 @@
 No test reaches for the network: pip is a script that writes down what it was asked for.
 """
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -188,7 +189,7 @@ def test_it_makes_an_environment_without_ensurepip(tmp_path, monkeypatch):
         return real_run(command, **options)
 
     hide(monkeypatch, "ensurepip", "virtualenv")
-    monkeypatch.setattr(install.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     made = install.Venv(tmp_path / ".venv")
 
     made.ensure()
@@ -208,7 +209,7 @@ def test_it_names_the_package_to_install_when_no_way_is_left(tmp_path, monkeypat
 
 def test_it_says_what_failed_when_a_way_fails(tmp_path, monkeypatch):
     hide(monkeypatch, "virtualenv", "pip")
-    monkeypatch.setattr(install.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
 
     with pytest.raises(install.InstallError, match="cannot make a virtual environment"):
         install.Venv(tmp_path / ".venv").ensure()
@@ -245,7 +246,5 @@ def normal(name: str) -> str:
 
 
 def hide(monkeypatch, *modules: str) -> None:
-    real = install.importlib.util.find_spec
-    monkeypatch.setattr(
-        install.importlib.util, "find_spec", lambda name: None if name in modules else real(name)
-    )
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in modules else real(name))

@@ -29,7 +29,7 @@ with locked(Path(sys.argv[1])) as descriptor:
 def holder(tmp_path):
     processes = []
 
-    def start(*arguments: str) -> subprocess.Popen:
+    def start(*arguments: str) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
             [sys.executable, "-c", HOLDER, str(tmp_path), *arguments], cwd=ROOT, stdout=subprocess.PIPE
         )

@@ -99,3 +99,20 @@ def test_the_help_names_every_variable():
     for name in ("HOST", "PORT", "DATA", "MODELS", "NO_MODEL", "WORKERS", "NO_INSTALL"):
         assert f"CHATSITE_{name}" in result.stdout
     assert max(len(line) for line in result.stdout.splitlines()) <= 120
+
+
+def test_it_takes_the_data_directory_before_settings_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHATSITE_DATA", "/elsewhere")
+
+    options.take_data_directory(["--port", "1", "--data", str(tmp_path), "--unknown"])
+    assert os.environ["CHATSITE_DATA"] == str(tmp_path)
+
+    options.take_data_directory(["--port", "1", "--help"])
+    assert os.environ["CHATSITE_DATA"] == str(tmp_path)
+
+
+def test_bin_up_installs_only_or_not_at_all():
+    result = run_up("--no-install", "--install-only")
+
+    assert result.returncode == 2
+    assert "--no-install and --install-only contradict each other" in result.stderr

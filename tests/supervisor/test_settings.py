@@ -243,7 +243,7 @@ class TestSecrets:
             path.write_text("the-winner\n")
             real_link(draft, target)
 
-        monkeypatch.setattr(secrets.os, "link", link_too_late)
+        monkeypatch.setattr(os, "link", link_too_late)
 
         assert secrets.read_or_create(path) == "the-winner"
 

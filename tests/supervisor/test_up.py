@@ -23,9 +23,10 @@ from workers.services import starting
 
 @pytest.fixture
 def data(tmp_path, settings) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    settings.STATIC_ROOT = settings.DATA_DIR / "static"
-    return settings.DATA_DIR
+    folder: Path = tmp_path / "data"
+    settings.DATA_DIR = folder
+    settings.STATIC_ROOT = folder / "static"
+    return folder
 
 
 @pytest.fixture
@@ -188,12 +189,16 @@ def test_the_default_chat_model_is_valid_and_its_weights_are_here():
 class TestRefusals:
     @pytest.mark.django_db(transaction=True)
     def test_it_refuses_a_second_start(self, data, supervised, monkeypatch):
-        def start_another(self) -> int:
-            with pytest.raises(CommandError, match=f"already runs in {data}"):
-                run_up()
-            return 0
+        class StartsAnother:
+            def __init__(self, children, **given):
+                supervised.append(children)
 
-        monkeypatch.setattr(up.Supervisor, "run", start_another)
+            def run(self) -> int:
+                with pytest.raises(CommandError, match=f"already runs in {data}"):
+                    run_up()
+                return 0
+
+        monkeypatch.setattr(up, "Supervisor", StartsAnother)
         run_up("--no-model")
 
         assert len(supervised) == 1

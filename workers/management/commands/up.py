@@ -74,10 +74,9 @@ class Command(BaseCommand):
 def _choice(given: dict[str, Any]) -> Choice:
     """Raises `ImproperlyConfigured` or `OptionError` with one sentence."""
     if given["data"] and given["data"].expanduser().resolve() != settings.DATA_DIR:
-        # Settings are read before any option is.
+        # `manage.py` has set the variable; whoever calls the command from Python must do it before Django's settings.
         raise up_options.OptionError(
-            f"manage.py cannot change the data directory any more: say it as CHATSITE_DATA={given['data']}, "
-            "or start with bin/up, which takes --data"
+            f"the data directory is {settings.DATA_DIR} already: set CHATSITE_DATA={given['data']}"
         )
     no_model = given["no_model"] or env.boolean("CHATSITE_NO_MODEL", default=False)
     models = tuple(given["model"] or env.words("CHATSITE_MODELS"))
