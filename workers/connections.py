@@ -31,14 +31,13 @@ def _options(retry: Any) -> dict[str, Any]:
         "retry": retry(ExponentialBackoff(cap=0.5, base=0.05), retries=5),
         "retry_on_error": list(UNREACHABLE),
         "health_check_interval": 0,
-        "socket_timeout": SOCKET_TIMEOUT_SECONDS,
         "max_connections": MAX_CONNECTIONS,
     }
 
 
 @lru_cache(maxsize=4)
 def _connect(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, **_options(Retry))
+    return redis.Redis.from_url(url, socket_timeout=SOCKET_TIMEOUT_SECONDS, **_options(Retry))
 
 
 def broker() -> redis.Redis:
@@ -47,5 +46,9 @@ def broker() -> redis.Redis:
 
 
 def new_async_broker() -> redis.asyncio.Redis:
-    """A client bound to the running event loop. The caller closes it."""
-    return redis.asyncio.Redis.from_url(settings.REDIS_URL, **_options(AsyncRetry))
+    """A client bound to the running event loop. The caller closes it, and sets time limits with `asyncio.timeout`.
+
+    With a `socket_timeout` redis-py sends by `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that
+    comes in the moment of success: a websocket that went away would be served on.
+    """
+    return redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None, **_options(AsyncRetry))

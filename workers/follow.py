@@ -18,7 +18,13 @@ import redis
 import redis.asyncio
 
 from workers import fleet, ledger, streams
-from workers.connections import LONGEST_BLOCK_SECONDS, UNREACHABLE, broker, new_async_broker
+from workers.connections import (
+    LONGEST_BLOCK_SECONDS,
+    SOCKET_TIMEOUT_SECONDS,
+    UNREACHABLE,
+    broker,
+    new_async_broker,
+)
 from workers.protocol import LAST_EVENTS, Entry, ErrorCode, Failed, Finished, ProtocolError
 
 logger = logging.getLogger(__name__)
@@ -195,7 +201,7 @@ class FollowHub:
         # The reader is reconnecting as well when this fails, and then reads all streams anew.
         with contextlib.suppress(redis.RedisError, *UNREACHABLE):
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.xadd(self._wake_key, {"w": ""}, maxlen=1)
+            pipeline.xadd(self._wake_key, {"w": ""}, maxlen=1, approximate=False)
             pipeline.expire(self._wake_key, 60)
             await pipeline.execute()
 
@@ -223,27 +229,30 @@ class FollowHub:
             await client.aclose()
 
     async def _read_once(self, client: redis.asyncio.Redis) -> None:
+        # Who comes while this waits is not answered by it: the entries are from behind the places of these ones.
+        asking = {request_id: list(group) for request_id, group in self._followers.items()}
         wanted: dict[Any, Any] = {self._wake_key: self._wake_seq}
-        for request_id, group in self._followers.items():
-            wanted[streams.stream_key(request_id)] = (
-                min((follower.after for follower in group), key=streams.order) or streams.START
-            )
-        answer: Any = await client.xread(wanted, block=BLOCK_MS)
+        for request_id, followers in asking.items():
+            first = min((follower.after for follower in followers), key=streams.order)
+            wanted[streams.stream_key(request_id)] = first or streams.START
+        async with asyncio.timeout(SOCKET_TIMEOUT_SECONDS):
+            answer: Any = await client.xread(wanted, block=BLOCK_MS)
         for key, entries in answer:
             name = key.decode()
             if name == self._wake_key:
                 self._wake_seq = entries[-1][0].decode()
             else:
-                self._hand_out(name.removeprefix(streams.stream_key("")), entries)
+                hand_out(asking[name.removeprefix(streams.stream_key(""))], entries)
 
-    def _hand_out(self, request_id: str, entries: list[Any]) -> None:
-        group = self._followers.get(request_id, set())
-        for entry in streams.decode_entries(entries):
-            position = streams.order(entry.seq)
-            for follower in group:
-                if position > streams.order(follower.after):
-                    follower.after = entry.seq
-                    follower.entries.put_nowait(entry)
+
+def hand_out(followers: list[_Follower], entries: list[Any]) -> None:
+    """Give each of the `followers` of one stream those of the `entries` that are behind its place."""
+    for entry in streams.decode_entries(entries):
+        position = streams.order(entry.seq)
+        for follower in followers:
+            if position > streams.order(follower.after):
+                follower.after = entry.seq
+                follower.entries.put_nowait(entry)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, FollowHub] = WeakKeyDictionary()
