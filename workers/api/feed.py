@@ -36,13 +36,12 @@ class Feed:
         events, self._events = self._events, []
         return events
 
-    async def close(self) -> None:
+    def close(self) -> None:
+        """Stop reading. Does not wait for the reader to be gone: whoever closes has something better to do."""
         self._reader.cancel()
-        await asyncio.wait([self._reader])
 
-    def close_soon(self) -> None:
-        """`close` for another thread, which does not wait."""
-        self._loop.call_soon_threadsafe(self._reader.cancel)
+    def close_from_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self.close)
 
     async def _read(self) -> None:
         entries: AsyncIterator[client.Entry] = client.afollow(self._request_id)

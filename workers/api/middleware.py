@@ -44,13 +44,13 @@ def _is_ours(request: HttpRequest) -> bool:
 
 async def _answer(request: HttpRequest) -> HttpResponseBase:
     started = time.perf_counter()
-    threads.caller_waits.set(not isinstance(request, ASGIRequest))
     request_id = request.META[REQUEST_ID] = uuid.uuid4().hex
-    try:
-        request.get_host()  # raises DisallowedHost
-        response = await _call_view(request)
-    except Exception as error:
-        response = errors.respond(error)
+    with threads.for_caller(waits=not isinstance(request, ASGIRequest)):
+        try:
+            request.get_host()  # raises DisallowedHost
+            response = await _call_view(request)
+        except Exception as error:
+            response = errors.respond(error)
     if isinstance(response, HttpResponse):
         response["content-length"] = str(len(response.content))
     response["x-request-id"] = f"req_{request_id}"

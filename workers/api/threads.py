@@ -5,8 +5,9 @@ Django's own choice under ASGI is a new thread for every request, and with it a 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -20,9 +21,20 @@ T = TypeVar("T")
 # Work of a few milliseconds each, most of it under the GIL: more threads would only hold more connections.
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="api")
 
-# Set while a synchronous caller waits above (Django's test client, WSGI): its own thread then does the work, because
-# that is the thread whose transaction the caller sees.
-caller_waits: ContextVar[bool] = ContextVar("caller_waits", default=False)
+_caller_waits: ContextVar[bool] = ContextVar("caller_waits", default=False)
+
+
+@contextmanager
+def for_caller(*, waits: bool) -> Iterator[None]:
+    """Say whether a synchronous caller waits above (Django's test client, WSGI).
+
+    Its own thread then does the work, because that is the thread whose transaction the caller sees.
+    """
+    token = _caller_waits.set(waits)
+    try:
+        yield
+    finally:
+        _caller_waits.reset(token)
 
 
 async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -31,7 +43,7 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     It is never abandoned half-way: cancelled, this raises `CancelledError` only when the call has ended, so that what
     it began can be taken back.
     """
-    if caller_waits.get():
+    if _caller_waits.get():
         return await sync_to_async(function)(*args, **kwargs)
     call = partial(_with_fresh_connection, partial(function, *args, **kwargs))
     future = asyncio.get_running_loop().run_in_executor(_pool, copy_context().run, call)

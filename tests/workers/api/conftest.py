@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,16 @@ from django.test import Client
 
 import chatsite.accounts.tasks  # noqa: F401 - registers the task that API requests report to
 from chatsite.accounts.services import api_keys
+from workers.api import threads
+
+
+@pytest.fixture(autouse=True)
+def _fresh_threads(monkeypatch) -> Iterator[None]:
+    """Threads keep their database connections, which the next test may not use."""
+    pool = ThreadPoolExecutor(8, thread_name_prefix="api")
+    monkeypatch.setattr(threads, "_pool", pool)
+    yield
+    pool.shutdown()
 
 
 @pytest.fixture
@@ -58,7 +69,8 @@ def error_of(response: Any) -> dict[str, Any]:
     assert set(body) == {"error"}
     assert set(body["error"]) == {"message", "type", "param", "code"}
     assert body["error"]["message"]
-    return body["error"]
+    error: dict[str, Any] = body["error"]
+    return error
 
 
 @dataclass
@@ -74,7 +86,8 @@ class LiveServer:
 
     def state(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_test/state", timeout=5) as answer:
-            return json.load(answer)
+            state: dict[str, Any] = json.load(answer)
+            return state
 
     def wait_for(self, condition: Callable[[dict[str, Any]], Any], seconds: float = 5.0) -> Any:
         """Wait until `condition` of the server's state is true, and return what it returned."""

@@ -98,7 +98,7 @@ def _serve(keys: dict[str, str], workers: Any) -> None:
 
     def stop_with_parent() -> None:
         sys.stdin.read()
-        reactor.callFromThread(reactor.stop)
+        reactor.callFromThread(reactor.stop)  # type: ignore[misc] # the stub takes the module for a class
 
     server = Server(
         observable,

@@ -23,7 +23,7 @@ class ObservedClient(InProcessClient):
             tried = self.tries.count(request.chat_model)
         if request.chat_model == "busy" or (request.chat_model == "recovers" and tried == 1):
             error = QueueFull("full")
-            error.retry_after = 0.05
+            error.retry_after = 0.05 if request.chat_model == "busy" else 0.9
             raise error
         super().submit(request)
 
@@ -33,6 +33,8 @@ class ObservedClient(InProcessClient):
         super().cancel(request_id)
 
     def observed(self) -> dict[str, Any]:
+        # A worker does this once a second: a cancellation may come between a request's claim and its start.
+        self._host.check_wanted()
         return {
             "tries": self.tries,
             "submitted": [request.id for request in self.requests],

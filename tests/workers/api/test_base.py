@@ -3,10 +3,12 @@
 import asyncio
 import threading
 import time
+from contextvars import ContextVar
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.http import HttpResponse
-from django.test import AsyncRequestFactory, RequestFactory
+from django.test import AsyncRequestFactory, Client, RequestFactory
 
 from workers.api import threads
 from workers.api.base import ApiView
@@ -45,11 +47,9 @@ async def call(handler):
 
 
 async def test_a_handler_runs_in_a_thread_of_the_apis_own():
-    names = []
+    response = await call(lambda request: HttpResponse(threading.current_thread().name))
 
-    await call(lambda request: names.append(threading.current_thread().name) or HttpResponse())
-
-    assert names[0].startswith("api")
+    assert response.content.startswith(b"api")
 
 
 async def test_a_pending_answer_is_awaited_on_the_event_loop():
@@ -132,8 +132,26 @@ async def test_waiting_answers_hold_no_thread():
     assert time.monotonic() - began < 1
 
 
-async def test_a_thread_keeps_the_callers_context():
-    assert await threads.run(threads.caller_waits.get) is False
+async def test_the_thread_of_a_caller_that_waits_is_used_instead():
+    def where() -> str:
+        return threading.current_thread().name
+
+    with threads.for_caller(waits=True):
+        assert not (await threads.run(where)).startswith("api")
+    assert (await threads.run(where)).startswith("api")
+
+
+def test_a_waiting_caller_is_forgotten_with_its_request(db):
+    Client().get("/v1/nowhere")
+
+    assert async_to_sync(threads.run)(lambda: threading.current_thread().name).startswith("api")
+
+
+async def test_a_thread_sees_the_context_of_its_caller():
+    variable: ContextVar[str] = ContextVar("variable")
+    variable.set("seen")
+
+    assert await threads.run(variable.get) == "seen"
 
 
 def test_other_pages_are_passed_on_untouched():

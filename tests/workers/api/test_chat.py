@@ -7,6 +7,7 @@ import pytest
 
 from chatsite.accounts.models import ApiKey, UsageRecord
 from tests.factories import make_chat_model
+from tests.fakes import InProcessClient
 from tests.workers.api.conftest import error_of
 from workers import client
 from workers.api import errors
@@ -195,7 +196,7 @@ def test_the_report_names_no_text(api, workers_client):
     assert set(key) == {"user", "api_key", "source", "chat_model"}
 
 
-def time_limit(workers_client) -> float:
+def time_limit(workers_client: InProcessClient) -> float:
     return workers_client.requests[0].deadline - time.time()
 
 

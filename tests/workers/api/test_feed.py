@@ -7,15 +7,15 @@ import pytest
 
 from workers import client
 from workers.api.feed import Feed
-from workers.protocol import Delta, Entry, Finished, FinishReason
+from workers.protocol import Delta, Entry, Finished, FinishReason, StreamEvent
 
 FINISHED = Finished(FinishReason.STOP)
 
 
 @pytest.fixture
-def entries(monkeypatch) -> asyncio.Queue:
+def entries(monkeypatch) -> asyncio.Queue[StreamEvent]:
     """What is put here is followed."""
-    queue: asyncio.Queue = asyncio.Queue()
+    queue: asyncio.Queue[StreamEvent] = asyncio.Queue()
 
     async def afollow(request_id):
         while True:
@@ -37,7 +37,7 @@ async def test_it_hands_out_what_came_since_the_last_time(entries):
     assert await feed.take(1) == [Delta("a"), Delta("b"), Delta("c")]
     entries.put_nowait(Delta("d"))
     assert await feed.take(1) == [Delta("d")]
-    await feed.close()
+    feed.close()
 
 
 async def test_silence_is_an_empty_list_and_loses_nothing(entries):
@@ -49,7 +49,7 @@ async def test_silence_is_an_empty_list_and_loses_nothing(entries):
     entries.put_nowait(Delta("a"))
 
     assert await feed.take(1) == [Delta("a")]
-    await feed.close()
+    feed.close()
 
 
 async def test_without_a_limit_it_waits_for_the_next_event(entries):
@@ -58,7 +58,7 @@ async def test_without_a_limit_it_waits_for_the_next_event(entries):
 
     assert await feed.take() == [FINISHED]
     assert feed.ended
-    await feed.close()
+    feed.close()
 
 
 async def test_it_has_ended_when_the_last_event_was_read_and_not_when_it_was_taken(entries):
@@ -70,7 +70,7 @@ async def test_it_has_ended_when_the_last_event_was_read_and_not_when_it_was_tak
     assert feed.ended
     assert await feed.take(1) == [Delta("a"), FINISHED]
     assert await feed.take(1) == [], "waiting for more would be for ever"
-    await feed.close()
+    feed.close()
 
 
 async def test_a_cancelled_reader_loses_no_event_for_the_next_one(entries):
@@ -82,14 +82,14 @@ async def test_a_cancelled_reader_loses_no_event_for_the_next_one(entries):
     entries.put_nowait(Delta("a"))
 
     assert await feed.take(1) == [Delta("a")]
-    await feed.close()
+    feed.close()
 
 
 async def test_closing_twice_does_no_harm(entries):
     feed = Feed("abc")
 
-    await feed.close()
-    await feed.close()
-    feed.close_soon()
+    feed.close()
+    feed.close()
+    feed.close_from_thread()
 
     assert not feed.ended

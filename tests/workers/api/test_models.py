@@ -54,5 +54,5 @@ def test_it_answers_404_for_a_model_that_is_not_there(api, path):
     assert len(error["message"]) < 400
 
 
-def model(name: str, created: int, status: str) -> dict:
+def model(name: str, created: int, status: str) -> dict[str, str | int]:
     return {"id": name, "object": "model", "created": created, "owned_by": "chatsite", "status": status}

@@ -1,11 +1,14 @@
 """Streamed replies, byte by byte. The workers are a list of events here; true ones are in `test_true_client`."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from django.http import StreamingHttpResponse
 
 from workers import client
 from workers.api import errors, sse
@@ -70,20 +73,26 @@ def reply(*, stream: bool = True, include_usage: bool = False) -> Reply:
     return Reply(request=request, request_id="abc", created=1700000000)
 
 
-async def body_of(answer: Reply) -> bytes:
+async def open_stream(answer: Reply) -> StreamingHttpResponse:
     response = await answer.respond()
+    assert isinstance(response, StreamingHttpResponse)
     assert response.status_code == 200
+    return response
+
+
+async def body_of(answer: Reply) -> bytes:
+    response = await open_stream(answer)
     return b"".join([part async for part in response])
 
 
-def frames(body: bytes) -> list:
+def frames(body: bytes) -> list[Any]:
     assert body.endswith(b"\n\n")
     lines = [part for part in body.decode("ascii").split("\n\n") if part and not part.startswith(":")]
     assert all(line.startswith("data: ") and "\n" not in line for line in lines)
     return [line[6:] if line == "data: [DONE]" else json.loads(line[6:]) for line in lines]
 
 
-def chunk(delta: dict, finish_reason: str | None = None, **extra) -> dict:
+def chunk(delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
     return {
         "id": "chatcmpl-abc",
         "object": "chat.completion.chunk",
@@ -133,7 +142,7 @@ async def test_usage_comes_last_when_it_is_asked_for_and_is_null_before(follow):
 async def test_the_headers_keep_proxies_from_collecting(follow):
     follow(FINISHED)
 
-    response = await reply().respond()
+    response = await open_stream(reply())
 
     assert response["content-type"] == "text/event-stream; charset=utf-8"
     assert response["x-accel-buffering"] == "no"
@@ -183,7 +192,7 @@ async def test_the_headers_do_not_wait_for_the_first_token(follow):
     script = follow(STARTED, FOREVER)
     began = time.monotonic()
 
-    response = await reply().respond()
+    response = await open_stream(reply())
 
     assert time.monotonic() - began < 1
     assert response.status_code == 200
@@ -196,7 +205,7 @@ async def test_the_headers_do_not_wait_for_the_first_token(follow):
 async def test_events_that_wait_travel_together(follow):
     follow(*[Delta(str(number)) for number in range(100)], FINISHED)
 
-    parts = [part async for part in await reply().respond()]
+    parts = [part async for part in await open_stream(reply())]
 
     assert len(parts) == 1
     assert "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames(parts[0])[:-1]) == (
@@ -271,7 +280,7 @@ async def test_a_stream_that_breaks_off_inside_is_an_error_object(follow, caplog
 async def test_an_answer_that_is_read_to_its_end_is_not_cancelled(follow):
     script = follow(Delta("Hello"), 0.01, FINISHED)
 
-    response = await reply().respond()
+    response = await open_stream(reply())
     assert [part async for part in response]
     await asyncio.to_thread(response.close)
 
@@ -285,6 +294,7 @@ async def test_a_cancelled_request_cancels_the_generation_once(follow, stream):
 
     async def serve() -> None:
         response = await reply(stream=stream).respond()
+        assert isinstance(response, StreamingHttpResponse)
         try:
             async for _ in response:
                 pass
@@ -317,7 +327,7 @@ async def test_a_request_cancelled_while_its_status_is_open_cancels_the_generati
 async def test_a_response_that_nobody_began_to_read_cancels_the_generation(follow):
     script = follow(STARTED, FOREVER)
 
-    response = await reply().respond()
+    response = await open_stream(reply())
     await asyncio.to_thread(response.close)
     await asyncio.sleep(0.01)
 
@@ -328,10 +338,49 @@ async def test_a_response_that_nobody_began_to_read_cancels_the_generation(follo
 async def test_a_client_that_leaves_after_the_last_event_cancels_nothing(follow):
     script = follow(Delta("Hello"), FINISHED)
 
-    response = await reply().respond()
+    response = await open_stream(reply())
     await asyncio.to_thread(response.close)
 
     assert script.cancelled == []
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
+async def test_a_reader_that_does_not_let_go_delays_no_cancellation(follow, monkeypatch, stream):
+    script, released = follow(), asyncio.Event()
+
+    async def stubborn(request_id: str) -> AsyncIterator[Entry]:
+        yield Entry("1-1", STARTED)
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    monkeypatch.setattr(client, "afollow", stubborn)
+    monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", 5.0)
+    task = asyncio.create_task(reply(stream=stream).respond())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task], timeout=1)
+
+    assert script.cancelled == ["abc"]
+    released.set()
+
+
+async def test_a_client_that_leaves_while_the_broker_is_away_leaves_in_peace(follow, monkeypatch, caplog):
+    script = follow(STARTED, FOREVER)
+
+    def fail(request_id: str) -> None:
+        raise ConnectionError("redis://:secret@host")
+
+    monkeypatch.setattr(client, "cancel", fail)
+
+    parts: Any = aiter(await open_stream(reply()))
+    await anext(parts)
+    await parts.aclose()
+    await asyncio.sleep(0.01)
+
+    assert script.closed
+    assert "could not be cancelled" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_the_prepared_chunk_is_the_same_as_an_encoded_one():

@@ -5,12 +5,16 @@ The measured behaviour of clients that these tests pin is described in docs/desi
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-HI = [{"role": "user", "content": "Polly wants a cracker"}]
+from tests.workers.api.conftest import LiveServer
+
+HI: Any = [{"role": "user", "content": "Polly wants a cracker"}]
 
 
 @pytest.fixture
@@ -29,12 +33,12 @@ def connect(live):
 
 
 @pytest.fixture
-def no_retries(connect) -> OpenAI:
+def no_retries(connect: Callable[..., OpenAI]) -> OpenAI:
     return connect(max_retries=0)
 
 
-def tries(live, model: str) -> int:
-    return live.state()["tries"].count(model)
+def tries(live: LiveServer, model: str) -> int:
+    return list(live.state()["tries"]).count(model)
 
 
 # --- what works --------------------------------------------------------------------------------------------
@@ -100,7 +104,7 @@ async def test_the_async_client_does_the_same(live):
         completion = await client.chat.completions.create(model="parrot", messages=HI)
         assert completion.choices[0].message.content == "Polly wants a cracker"
 
-        stream = await client.chat.completions.create(model="parrot", messages=HI, stream=True)
+        stream: Any = await client.chat.completions.create(model="parrot", messages=HI, stream=True)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
         assert text == "Polly wants a cracker"
 
@@ -112,8 +116,8 @@ async def test_many_streams_at_once_stay_apart_and_lose_nothing(live):
 
         async def talk(number: int) -> str:
             text = " ".join(f"{number}-{word}" for word in range(50))
-            messages = [{"role": "user", "content": text}]
-            stream = await client.chat.completions.create(model="parrot", messages=messages, stream=True)
+            messages: Any = [{"role": "user", "content": text}]
+            stream: Any = await client.chat.completions.create(model="parrot", messages=messages, stream=True)
             heard = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
             return "" if heard == text else f"{number}: {heard!r}"
 
@@ -144,7 +148,7 @@ async def test_long_silence_breaks_no_async_stream(live):
     async with AsyncOpenAI(
         base_url=live.base_url, api_key=live.keys["alice"], max_retries=0, timeout=openai.Timeout(1.0)
     ) as client:
-        stream = await client.chat.completions.create(model="silent", messages=HI, stream=True)
+        stream: Any = await client.chat.completions.create(model="silent", messages=HI, stream=True)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
     assert text == "At last"
@@ -241,7 +245,7 @@ def test_a_full_queue_is_tried_again_after_the_time_it_names(connect, live):
 
     assert completion.choices[0].message.content == "Back again"
     assert tries(live, "recovers") == 2
-    assert time.monotonic() - began < 0.4, "the client chose its own pause, which starts at 0.5 s"
+    assert time.monotonic() - began > 0.85, "the client chose its own pause, which is at most 0.5 s"
 
 
 def test_a_queue_that_stays_full_is_tried_three_times(connect, live):

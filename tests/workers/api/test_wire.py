@@ -81,7 +81,9 @@ def test_a_connection_that_breaks_at_any_moment_leaves_no_generation_behind(live
             connection.sendall(head + body)
             time.sleep(milliseconds / 1000)
 
-    assert live.wait_for(lambda state: not state["in_flight"], 5), "an engine writes for nobody"
+    assert live.wait_for(lambda state: not state["in_flight"], 5), [
+        (i, i in live.state()["cancelled"], i in live.state()["submitted"]) for i in live.state()["in_flight"]
+    ]
     submitted = set(live.state()["submitted"]) - before
     assert len(submitted) > 3, "no connection lived long enough for this test to mean anything"
     assert submitted <= set(live.state()["cancelled"])

@@ -5,6 +5,7 @@ reply that was stopped on the server's side is an error, too, because no finish 
 """
 
 import json
+import logging
 import math
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from workers.api.chat import protocol
 from workers.api.chat.protocol import ChatCompletionRequest, Chunks
 from workers.api.feed import Feed
 from workers.api.models.serving import find
+from workers.connections import UNREACHABLE
 from workers.models import ChatModel
 from workers.protocol import (
     ChatMessage,
@@ -34,6 +36,8 @@ from workers.protocol import (
     Started,
     StreamEvent,
 )
+
+logger = logging.getLogger(__name__)
 
 # A request that fails fails fast, and this long a streaming one is held back so that it can still become an HTTP
 # error. Afterwards the headers must be on their way, because only behind them can silence be bridged.
@@ -106,7 +110,11 @@ class Reply:
         return await self._streamed() if self.request.stream else await self._whole()
 
     def abandon(self) -> None:
-        client.cancel(self.request_id)
+        """Nobody reads the reply any more. Raises nothing: there is nobody to tell."""
+        try:
+            client.cancel(self.request_id)
+        except UNREACHABLE:
+            logger.warning("Request %s could not be cancelled: the broker is away.", self.request_id)
 
     async def _whole(self) -> HttpResponseBase:
         feed = Feed(self.request_id)
@@ -152,7 +160,7 @@ class Reply:
         )
 
     async def _close(self, feed: Feed) -> None:
-        await feed.close()
+        feed.close()
         if not feed.ended:
             await threads.run(self.abandon)
 
@@ -203,7 +211,7 @@ class Body:
     def close(self) -> None:
         if not self._stopped:
             self._stopped = True
-            self._feed.close_soon()
+            self._feed.close_from_thread()
             if not self._feed.ended:
                 self._reply.abandon()
 
