@@ -375,8 +375,8 @@ class TestHub:
 
 
 def readers(valkey):
-    """Connections that asyncio's client has opened."""
-    return [connection for connection in valkey.client_list() if connection["lib-name"] == "redis-py-async"]
+    """Connections whose last command was a hub's."""
+    return [connection for connection in valkey.client_list() if connection["cmd"] == "xread"]
 
 
 async def test_the_client_s_door_leads_here(workers_client):
