@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import redis
 
 from workers import ledger, streams
+from workers.connections import UNREACHABLE
 from workers.engines.base import Engine, StopSignal
 from workers.protocol import (
     Delta,
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 CANCELLED, DEADLINE, LOST, SHUTDOWN = "cancelled", "deadline", "lost", "shutdown"
 # How long a finished reply waits for a broker that is away, before its thread gives up.
 WRITE_PATIENCE_SECONDS = 120.0
+RETRY_SECONDS = 0.5
 SPEED_WINDOW_SECONDS = 10.0
 
 
@@ -181,8 +183,19 @@ class EngineHost:
 
     def _close(self, job: _Job, text: str, last: Finished | Failed) -> None:
         request = job.request
-        if ledger.finish(self._client, request.id, job.attempt) and request.report_task:
+        if self._finish(job) and request.report_task:
             self._report(request.report_task, Report.of(request, text, last, self.worker))
+
+    def _finish(self, job: _Job) -> bool:
+        """Close the ledger, whatever the broker does meanwhile: nobody looks after the request of a worker that lives."""
+        until = time.monotonic() + WRITE_PATIENCE_SECONDS
+        while True:
+            try:
+                return ledger.finish(self._client, job.request.id, job.attempt)
+            except UNREACHABLE:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(RETRY_SECONDS)
 
     def _events(self, job: _Job) -> Iterator[StreamEvent]:
         """The engine's events; an exception becomes `Failed`. It is logged by its place, since its text may quote."""
