@@ -187,7 +187,7 @@ class EngineHost:
             self._report(request.report_task, Report.of(request, text, last, self.worker))
 
     def _finish(self, job: _Job) -> bool:
-        """Close the ledger, whatever the broker does meanwhile: nobody looks after the request of a worker that lives."""
+        """Close the ledger, whatever the broker does: nobody else looks after the request of a worker that lives."""
         until = time.monotonic() + WRITE_PATIENCE_SECONDS
         while True:
             try:

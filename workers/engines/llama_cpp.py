@@ -29,6 +29,7 @@ from workers.protocol import (
 # Prompt tokens a step works on: the bound on how long a stop waits, and how long running replies pause, while a long
 # prompt is read. 2 cores and a 135M model read about 270 tokens a second.
 BATCH_TOKENS = 512
+DEFAULT_SLOTS = 8
 GGUF_MAGIC = b"GGUF"
 ERROR_CODES = {
     "exceed_context_size_error": ErrorCode.CONTEXT_OVERFLOW,
@@ -44,7 +45,7 @@ class LlamaCppEngine:
         name: str,
         path: Path,
         *,
-        slots: int = 8,
+        slots: int = DEFAULT_SLOTS,
         context_length: int = 0,
         threads: int = 0,
         gpu_layers: int = -1,

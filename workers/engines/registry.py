@@ -17,7 +17,8 @@ class EngineSpec:
     engine: str
     checkpoint: str
     """A path, `package:FILE` inside an installed package, or the scripted engine's script."""
-    slots: int = 8
+    slots: int = 0
+    """Requests at once; 0 is the engine's choice."""
     context_length: int = 0
     """Tokens; 0 takes what the checkpoint was made for."""
     threads: int = 0
@@ -42,12 +43,12 @@ def locate(checkpoint: str) -> Path:
 
 
 def _llama_cpp(spec: EngineSpec) -> Engine:
-    from workers.engines.llama_cpp import LlamaCppEngine
+    from workers.engines.llama_cpp import DEFAULT_SLOTS, LlamaCppEngine
 
     return LlamaCppEngine(
         spec.name,
         locate(spec.checkpoint),
-        slots=spec.slots,
+        slots=spec.slots or DEFAULT_SLOTS,
         context_length=spec.context_length,
         threads=spec.threads,
         gpu_layers=spec.gpu_layers,
@@ -57,7 +58,7 @@ def _llama_cpp(spec: EngineSpec) -> Engine:
 def _scripted(spec: EngineSpec) -> Engine:
     from workers.engines.scripted import Script, ScriptedEngine
 
-    return ScriptedEngine(spec.name, Script.parse(spec.checkpoint))
+    return ScriptedEngine(spec.name, Script.parse(spec.checkpoint), slots=spec.slots)
 
 
 FACTORIES: dict[str, Callable[[EngineSpec], Engine]] = {"llama_cpp": _llama_cpp, "scripted": _scripted}

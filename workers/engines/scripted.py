@@ -10,10 +10,11 @@ other engines. A script is a query string, e.g. `rate=20&first=0.5&tokens=400`:
 | `rate` | tokens a second and stream; 0 is without pause | 0 |
 | `first` | seconds of silence before the first token | 0 |
 | `fail_after` | break down after so many tokens | – |
-| `slots` | requests at once | 64 |
+| `slots` | requests at once | what the worker was told, else 64 |
 | `context` | context length, tokens (a token is a word with the blanks behind it) | 8192 |
 """
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ from workers.engines.stopping import StopStrings
 from workers.protocol import ErrorCode, FinishReason, GenerationRequest, HostedModel, StreamEvent
 
 
+DEFAULT_SLOTS = 64
+LEAST = {"tokens": 0, "rate": 0, "first": 0, "fail_after": 0, "slots": 1, "context": 1}
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """What the engine does; see the module's table."""
@@ -34,7 +39,7 @@ class Script:
     rate: float = 0.0
     first: float = 0.0
     fail_after: int | None = None
-    slots: int = 64
+    slots: int | None = None
     context: int = 8192
 
     @classmethod
@@ -59,10 +64,15 @@ class Script:
                 raise EngineError(
                     f"script: {name}={value!r} is not a number; for example {name}=20."
                 ) from None
-        script = cls(**values)
-        if script.slots < 1 or script.context < 1 or script.rate < 0 or script.first < 0:
-            raise EngineError("script: slots and context must be at least 1, rate and first at least 0.")
-        return script
+        return cls(**values).checked()
+
+    def checked(self) -> "Script":
+        """Itself. Raises `EngineError` for a value that means nothing."""
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not (least <= value < math.inf):
+                raise EngineError(f"script: {name}={value} is not possible; it must be at least {least}.")
+        return self
 
 
 def split_tokens(text: str) -> list[str]:
@@ -73,10 +83,13 @@ def split_tokens(text: str) -> list[str]:
 class ScriptedEngine:
     """See the module."""
 
-    def __init__(self, name: str, script: Script | None = None):
+    def __init__(self, name: str, script: Script | None = None, *, slots: int = 0):
         self._script = script or Script()
         self.hosted = HostedModel(
-            name=name, engine="scripted", context_length=self._script.context, slots=self._script.slots
+            name=name,
+            engine="scripted",
+            context_length=self._script.context,
+            slots=self._script.slots or slots or DEFAULT_SLOTS,
         )
 
     def stream(self, request: GenerationRequest, stop: StopSignal) -> Iterator[StreamEvent]:
@@ -88,6 +101,7 @@ class ScriptedEngine:
                 f"The conversation has {meter.prompt_tokens} tokens, more than the context of {script.context}.",
             )
             return
+        meter.completion_tokens = len(split_tokens(request.prefix))
         stops = StopStrings(request.sampling.stop)
         room = script.context - meter.prompt_tokens
         limit = room if request.sampling.max_tokens is None else min(request.sampling.max_tokens, room)
