@@ -25,7 +25,6 @@ from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.stopping import StopStrings
 from workers.protocol import ErrorCode, FinishReason, GenerationRequest, HostedModel, StreamEvent
 
-
 DEFAULT_SLOTS = 64
 LEAST = {"tokens": 0, "rate": 0, "first": 0, "fail_after": 0, "slots": 1, "context": 1}
 
