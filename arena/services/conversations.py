@@ -51,7 +51,7 @@ def send_message(
     `chat_model_name` and `settings` become the conversation's. A wish that was granted before under the same
     `client_id` is not granted again: the reply of the first time is returned.
     """
-    _take_turns(owner)
+    _take_turns(owner.pk)
     if granted := _granted_before(owner, client_id):
         return granted
     text = _checked_text(text)
@@ -78,7 +78,7 @@ def regenerate(
     client_id: str = "",
 ) -> Reply:
     """Start another reply to the last message of a conversation. See `send_message` for the rest."""
-    _take_turns(owner)
+    _take_turns(owner.pk)
     if granted := _granted_before(owner, client_id):
         return granted
     message = selectors.owned_message(owner=owner, message_id=message_id)
@@ -117,6 +117,7 @@ def delete(*, owner: User, conversation_id: uuid.UUID) -> None:
 @transaction.atomic
 def erase(*, conversation: Conversation) -> None:
     """`delete` for callers who have checked the right to it by themselves (the admin)."""
+    _take_turns(conversation.owner_id)  # a message that is being sent would be left without its conversation
     running = Reply.objects.filter(message__conversation=conversation, status=Reply.Status.QUEUED)
     transaction.on_commit(partial(replies.abandon, list(running.values_list("id", flat=True))))
     conversation.delete()
@@ -139,13 +140,13 @@ def title_from(text: str) -> str:
     return shortened if shortened != "…" else visible.strip()[: TITLE_CHARACTERS - 1] + "…"
 
 
-def _take_turns(owner: User) -> None:
+def _take_turns(owner_id: int) -> None:
     """Let one wish of a person be granted at a time, whatever tab or process it comes through.
 
     This is what makes positions, the one running reply and the number of running replies exact. SQLite ignores the
     lock and needs none: its transactions are IMMEDIATE, so they take turns anyway.
     """
-    User.objects.select_for_update().filter(pk=owner.pk).values_list("pk").first()
+    User.objects.select_for_update().filter(pk=owner_id).values_list("pk").first()
 
 
 def _granted_before(owner: User, client_id: str) -> Reply | None:
@@ -183,7 +184,9 @@ def _choose(conversation: Conversation, chat_model_name: str | None, settings: S
     conversation.chat_model = _chat_model(conversation, chat_model_name)
     _apply_settings(conversation, settings or {})
     conversation.updated_at = timezone.now()
-    conversation.save()
+    # An existing one's other fields may be changed beside this (its title in another tab).
+    changed = ["chat_model", "updated_at", *(settings or {})]
+    conversation.save(update_fields=None if conversation._state.adding else changed)
 
 
 def _chat_model(conversation: Conversation, name: str | None) -> ChatModel:

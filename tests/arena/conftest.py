@@ -87,6 +87,8 @@ class Page:
 
     async def close(self) -> None:
         await self.socket.disconnect(timeout=5)
+        # All database work of an event loop goes through one thread; a query that a follower began may still run there.
+        await sync_to_async(lambda: None)()
 
 
 def text_of(frames: list[dict[str, Any]]) -> str:

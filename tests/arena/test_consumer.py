@@ -329,13 +329,17 @@ async def test_it_watches_a_failed_reply(alice, talk, workers_client, page_of):
     await page.close()
 
 
-async def test_watching_twice_follows_once(alice, parrot, workers_client, control, page_of):
-    workers_client.host_script("parrot", "tokens=30&rate=100")
+async def test_watching_again_takes_the_place_of_watching(alice, parrot, workers_client, control, page_of):
+    workers_client.host_script("parrot", "tokens=100000&rate=50")
     page = await (await sync_to_async(page_of)(alice)).open()
-    reply = (await page.say("Count"))["reply"]["id"]
-    await page.send(type="watch", reply=reply, after="")
-    await page.send(type="watch", reply=reply, after="")
+    reply = (await page.say("Talk on"))["reply"]["id"]
+    for _ in range(3):
+        await page.send(type="watch", reply=reply, after="")
+    await asyncio.sleep(0.3)
+    followers = [task for task in asyncio.all_tasks() if task.get_name() == f"follow {reply}"]
+    assert len(followers) == 1
 
+    await page.send(type="stop", reply=reply)
     await page.events(reply)
     assert await page.nothing()  # the end came once
     await page.close()
