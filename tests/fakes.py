@@ -76,6 +76,7 @@ class InProcessClient(BrokerClient):
     def deliver_reports(self, timeout: float = 10.0) -> list[Report]:
         """Wait for the running requests, then run the control task of each report. Returns the reports."""
         self.wait_idle(timeout)
+        current_app.loader.import_default_modules()  # as a Celery worker does; a test may have imported none
         delivered, self.reports = self.reports, []
         for task, report in delivered:
             payload = json.loads(json.dumps(report.to_dict()))  # what the queue does to it
