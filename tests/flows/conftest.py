@@ -1,9 +1,13 @@
 """One stack for the whole session, since a start takes seconds; tests that break a stack start their own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.browser.conftest import browser  # noqa: F401 - Chromium, for a module
+from tests.flows.browsing import COUNTED, Person, Windows, sign_up
 from tests.flows.stack import SMOLLM2, Stack
 from workers.engines.base import EngineError
 from workers.engines.registry import locate
@@ -44,6 +48,48 @@ def slow_model(stack: Stack) -> str:
     """A scripted chat model beside the real one: 400 numbered words at 20 a second."""
     stack.add_worker("slow", "rate=20&tokens=400", name="slow-1")
     return "slow"
+
+
+@pytest.fixture(scope="session")
+def counting_model(stack: Stack) -> str:
+    """The same words at 50 a second: quick enough to wait for, slow enough to be interrupted."""
+    stack.add_worker("counting", f"rate=50&tokens={COUNTED}", name="counting-1")
+    return "counting"
+
+
+@pytest.fixture(scope="session")
+def parrot_model(stack: Stack) -> str:
+    """Repeats what it is told, at once."""
+    stack.add_worker("parrot", "", name="parrot-1")
+    return "parrot"
+
+
+@pytest.fixture
+def windows(browser: Browser, stack: Stack) -> Iterator[Windows]:  # noqa: F811
+    opened = Windows(browser, stack.url)
+    yield opened
+    opened.close()
+
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def newcomer(stack: Stack) -> Callable[[], Person]:
+    """`newcomer()` signs somebody up whom nobody else knows."""
+    return lambda: sign_up(stack, f"newcomer{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def alice(stack: Stack) -> Person:
+    """Owns what a test is about. The cast has true accounts here."""
+    return sign_up(stack, "alice")
+
+
+@pytest.fixture(scope="session")
+def charlie(stack: Stack) -> Person:
+    """Must not see or touch what is Alice's."""
+    return sign_up(stack, "charlie")
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ READY_SECONDS = 120
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def until(condition, seconds: float, what: str):
@@ -107,8 +108,9 @@ class Stack:
             return any(status.pid == child.pid for status in self.statuses())
 
         until(alive, 60, f"the worker of {model}")
-        # Listed in the catalog by the control worker, from the heartbeat.
-        until(lambda: model in self.manage("models", "list"), 30, f"{model} in the catalog")
+        # Entered into the catalog by the control worker, from the heartbeat; until then the list says "not yet".
+        entered = re.compile(rf"^{re.escape(model)} (?!.*not yet)", re.MULTILINE)
+        until(lambda: entered.search(self.manage("models", "list")), 30, f"{model} in the catalog")
         return psutil.Process(child.pid)
 
     def broker(self) -> redis.Redis:
