@@ -89,11 +89,10 @@ class ReplyAdmin(ReadOnlyAdmin):
         "chat_model_name",
         "status",
         "outcome",
-        "prompt_tokens",
-        "completion_tokens",
-        "first_token_seconds",
-        "total_seconds",
+        "tokens",
+        "seconds",
     )
+    ordering = ("-created_at",)
     list_filter = ("status", "outcome", "chat_model_name", "created_at")
     list_select_related = ("message__conversation__owner",)
     search_fields = ("message__conversation__owner__username", "message__conversation__owner__email")
@@ -123,6 +122,17 @@ class ReplyAdmin(ReadOnlyAdmin):
     @admin.display(description="Owner", ordering="message__conversation__owner__username")
     def owner(self, reply: Reply) -> str:
         return reply.message.conversation.owner.get_username()
+
+    @admin.display(description="Tokens in + out", ordering="completion_tokens")
+    def tokens(self, reply: Reply) -> str:
+        return "" if reply.completion_tokens is None else f"{reply.prompt_tokens} + {reply.completion_tokens}"
+
+    @admin.display(description="First token, total (s)", ordering="total_seconds")
+    def seconds(self, reply: Reply) -> str:
+        if reply.total_seconds is None:
+            return ""
+        first = "–" if reply.first_token_seconds is None else f"{reply.first_token_seconds:.2f}"
+        return f"{first}, {reply.total_seconds:.2f}"
 
     @admin.display(description="Conversation")
     def conversation(self, reply: Reply) -> str:

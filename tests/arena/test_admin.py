@@ -79,12 +79,20 @@ def test_it_escapes_what_was_said(admin_client, alice, parrot):
     )
 
 
-def test_it_lists_replies_with_their_numbers(admin_client, talk):
-    make_reply(talk.messages.last(), "Slow", completion_tokens=4321, total_seconds=98.5)
+def test_it_lists_replies_with_their_numbers_newest_first(admin_client, talk):
+    numbers = {
+        "prompt_tokens": 12,
+        "completion_tokens": 4321,
+        "first_token_seconds": 0.5,
+        "total_seconds": 98.5,
+    }
+    make_reply(talk.messages.last(), "Slow", chat_model_name="slowpoke", **numbers)
 
     listed = admin_client.get(page("reply_changelist")).content.decode()
-    assert "4321" in listed
-    assert "98.5" in listed
+    assert "12 + 4321" in listed
+    assert "0.50, 98.50" in listed
+    table = listed[listed.index("result_list") :]
+    assert table.index("slowpoke") < table.index("parrot")
 
 
 def test_a_replys_page_leads_to_its_conversation(admin_client, talk):
