@@ -56,7 +56,7 @@ def test_it_shows_the_heartbeat_and_not_the_row_of_five_seconds_ago(pages, alive
     assert cells(page, "speed") == ["40.0"]
     assert cells(page, "memory") == ["3.0 GiB"]
     assert cells(page, "hosted_models") == ["parrot (scripted)"]
-    assert cells(page, "process") == ["localhost, PID 12345"]
+    assert cells(page, "process") == ["localhost, PID 12345 v0"]
     assert cells(page, "last_seen") == ["now"]
 
 
@@ -146,7 +146,7 @@ def test_it_shows_the_last_known_state_without_a_broker(pages, alive, gone, sett
     client.reset()
     page = pages.get(LIST)
     assert cells(page, "state") == ["unknown", "unknown"]
-    assert cells(page, "version") == ["0.1.0", "0.0.9"]
+    assert cells(page, "process") == ["localhost, PID 1 v0.1.0", "vm, PID 7 v0.0.9"]
     assert "The broker does not answer" in text(page)
 
 

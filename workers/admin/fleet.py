@@ -44,15 +44,14 @@ class WorkerAdmin(LiveAdmin):
         "speed",
         "memory",
         "uptime",
-        "version",
-        "process",
         "last_seen",
+        "process",
     )
     list_filter = (Seen,)
     search_fields = ("name", "host", "version")
     search_help_text = "Part of the worker's or the machine's name, or a version"
     # Not by the last heartbeat: live workers would change places at every poll.
-    ordering = ("-started_at", "name")
+    ordering = ("-started_at",)
     actions = ("forget",)
     fields = (
         "name",
@@ -163,7 +162,8 @@ class WorkerAdmin(LiveAdmin):
 
     @admin.display(description="Process", ordering="host")
     def process(self, row: Any) -> str:
-        return f"{row.view.host}, PID {row.view.pid}"
+        view: WorkerView = row.view
+        return format_html("{}, PID {}<br>{}", view.host, view.pid, f"v{view.version}")
 
     @admin.display(description="Last seen", ordering="last_seen_at")
     def last_seen(self, row: Any) -> str:
