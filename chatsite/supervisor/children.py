@@ -14,8 +14,6 @@ from chatsite.supervisor.console import Console
 from chatsite.supervisor.logs import Output
 from chatsite.supervisor.watching import Watchdog
 
-PIPE_CHUNK = 65536  # bytes, a Linux pipe's own size
-
 
 class Stage(IntEnum):
     """When a child is stopped; it is started in the reverse order."""
@@ -155,61 +153,33 @@ class Child:
     async def _run_once(self) -> str:
         """Run the process to its end, and say how that came."""
         self._exited.clear()
-        read_end, write_end = os.pipe()
-        os.set_blocking(read_end, False)
         try:
-            self._process = process = self._spawn(write_end)
+            self._process = process = self._spawn()
         except OSError as error:
-            os.close(read_end)
             return f"could not be started: {error.strerror or error} ({self.spec.command[0]})"
-        finally:
-            os.close(write_end)
         self.starts += 1
         self._watchdog.add(process.pid, self.spec.stage, self.spec.stop_seconds)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(read_end, self._read, read_end)
-        try:
-            self.reap()  # it may have ended before it was in `_process`
-            await self._exited.wait()
-        finally:
-            _kill_group(process)  # grandchildren it left behind
-            loop.remove_reader(read_end)
-            self._drain(read_end)
-            os.close(read_end)
-            self._watchdog.remove(process.pid)
-            self._process = None
+        self.reap()  # it may have ended before it was in `_process`
+        await self._exited.wait()
+        _kill_group(process)  # grandchildren it left behind
+        self._output.finish()
+        self._watchdog.remove(process.pid)
+        self._process = None
         assert process.returncode is not None
         return describe_end(process.returncode)
 
-    def _spawn(self, output: int) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             self.spec.command,
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=self._output.fileno(),
+            stderr=self._output.fileno(),
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.spec.environment},
             pass_fds=self.spec.pass_fds,
             # A session of its own: a Ctrl-C in the terminal reaches the supervisor alone, which then stops the
             # children in order; and its process group can be killed as a whole.
             start_new_session=True,
         )
-
-    def _read(self, descriptor: int) -> None:
-        if not self._read_chunk(descriptor):
-            asyncio.get_running_loop().remove_reader(descriptor)  # closed; its exit is yet to come
-
-    def _read_chunk(self, descriptor: int) -> bool:
-        try:
-            data = os.read(descriptor, PIPE_CHUNK)
-        except BlockingIOError:
-            return False
-        self._output.feed(data)
-        return bool(data)
-
-    def _drain(self, descriptor: int) -> None:
-        while self._read_chunk(descriptor):
-            pass
-        self._output.end()
 
     async def _ends_within(self, seconds: float, hurry: asyncio.Event) -> bool:
         """Wait for the end of the process, at most `seconds`, and at most one second once `hurry` is set."""
@@ -226,11 +196,11 @@ class Child:
 
     def _report(self, sentence: str) -> None:
         self._console.error(f"{self.spec.name} {sentence}")
-        last_lines = list(self._output.last_lines)
-        if last_lines != self._reported:  # the same death again needs no second telling
-            for line in last_lines:
+        last_words = self._output.last_words()
+        if last_words != self._reported:  # the same death again needs no second telling
+            for line in last_words:
                 self._console.child(self.spec.name, line)
-        self._reported = last_lines
+        self._reported = last_words
         self._output.note(sentence)
 
 

@@ -1,13 +1,22 @@
-"""A child's output: all of it into a bounded file, the warnings to the console, the last lines kept for an obituary."""
+"""A child's output: all of it into a bounded file, the warnings to the console, the last lines kept for an obituary.
 
+A child writes into its file itself and the supervisor reads it from there. With a pipe in between, a child would block
+when the supervisor is busy, and break when it is gone: Celery, for one, does not shut down when it cannot say so.
+"""
+
+import os
 import re
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 LONGEST_LINE = 8192  # bytes; a longer one is cut into pieces
+READ_AT_ONCE = 1024 * 1024  # bytes; a reader that is further behind skips what it cannot keep up with
 REMEMBERED_LINES = 5
+LAST_WORDS = 5.0  # seconds before the death
+OWN_NOTE = "--- "
 
 # The two shapes of a new record: Django's "2026-11-24 06:44:00,123 WARNING name: …" and Celery's
 # "[2026-11-24 06:44:00,123: WARNING/MainProcess] …".
@@ -19,37 +28,56 @@ FRAMES = (" ", "\t", TRACEBACK, "During handling of the above", "The above excep
 
 
 class BoundedLog:
-    """An append-only file of at most `limit` bytes; what was before is kept once, or a few times, as `.1`, `.2`, …"""
+    """An append-only file of about `limit` bytes at most; what was before is kept as `.1`, `.2`, … up to `kept`."""
 
     def __init__(self, path: Path, *, limit: int = 10 * 1024 * 1024, kept: int = 3):
         self.path = path
         self._limit = limit
         self._kept = kept
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._rotate()
+        if path.exists() and path.stat().st_size:
+            path.replace(self._make_room())
+        # For appending, so that every writer writes at the end, wherever that is after the file was cut.
+        self._writer = path.open("ab", buffering=0)
+        self._reader = path.open("rb", buffering=0)
+
+    def fileno(self) -> int:
+        """The descriptor that a child gets as its output."""
+        return self._writer.fileno()
 
     def write(self, data: bytes) -> None:
-        if self._size and self._size + len(data) > self._limit:
-            self._file.close()
-            self._rotate()
         try:
-            self._file.write(data)
+            self._writer.write(data)
         except OSError:
             return  # a full disk must not stop the site; the console still hears of warnings
-        self._size += len(data)
+
+    def read_new(self) -> bytes:
+        """What was written since the last call, `READ_AT_ONCE` bytes at most; cuts the file when it is too long."""
+        size = os.fstat(self._reader.fileno()).st_size
+        if size - self._reader.tell() > 4 * READ_AT_ONCE:
+            self._reader.seek(size - READ_AT_ONCE)
+        data = self._reader.read(READ_AT_ONCE) or b""
+        if size > self._limit and len(data) < READ_AT_ONCE:
+            self._cut()
+        return data
 
     def close(self) -> None:
-        self._file.close()
+        self._writer.close()
+        self._reader.close()
 
-    def _rotate(self) -> None:
-        if self.path.exists() and self.path.stat().st_size:
-            for number in range(self._kept - 1, 0, -1):
-                older = self._numbered(number)
-                if older.exists():
-                    older.replace(self._numbered(number + 1))
-            self.path.replace(self._numbered(1))
-        self._file = self.path.open("ab", buffering=0)
-        self._size = 0
+    def _cut(self) -> None:
+        # Copied and cut, not renamed: the child goes on with the descriptor it has.
+        shutil.copyfile(self.path, self._make_room())
+        self._writer.truncate(0)
+        self._reader.seek(0)
+
+    def _make_room(self) -> Path:
+        """Move the older logs up by one; the path that is free then."""
+        for number in range(self._kept - 1, 0, -1):
+            older = self._numbered(number)
+            if older.exists():
+                older.replace(self._numbered(number + 1))
+        return self._numbered(1)
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -92,45 +120,55 @@ class EchoFilter:
 
 
 class Output:
-    """Takes a child's raw output and hands whole lines on."""
+    """Reads a child's log as it grows."""
 
     def __init__(self, log: BoundedLog, echo: Callable[[str], None] | None):
-        self.last_lines: deque[str] = deque(maxlen=REMEMBERED_LINES)
-        """Without those that were echoed, and without the frames of tracebacks."""
         self._log = log
         self._echo = echo
         self._filter = EchoFilter()
         self._rest = b""
+        self._last_lines: deque[tuple[float, str]] = deque(maxlen=REMEMBERED_LINES)
 
-    def feed(self, data: bytes) -> None:
-        self._log.write(data)
+    def fileno(self) -> int:
+        return self._log.fileno()
+
+    def last_words(self) -> list[str]:
+        """The lines of the last seconds, without those that were echoed and without the frames of tracebacks."""
+        return [line for at, line in self._last_lines if time.monotonic() - at < LAST_WORDS]
+
+    def read(self) -> bool:
+        """Take what is new. False when nothing was."""
+        data = self._log.read_new()
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line)
         while len(self._rest) > LONGEST_LINE:
             self._take(self._rest[:LONGEST_LINE])
             self._rest = self._rest[LONGEST_LINE:]
+        return bool(data)
 
-    def end(self) -> None:
-        """The child is gone; what it left without a line feed is its last line."""
+    def finish(self) -> None:
+        """The child is gone: take all that it left; without a line feed, too."""
+        while self.read():
+            pass
         if self._rest:
             self._take(self._rest)
-            self._log.write(b"\n")
             self._rest = b""
+            self._log.write(b"\n")
 
     def note(self, sentence: str) -> None:
-        """A line of the supervisor's own, so that the log alone tells what happened."""
-        self._log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n".encode())
-        self.last_lines.clear()
+        """A line of the supervisor's own between two lives of the child, so that the log alone tells what happened."""
+        self._last_lines.clear()
+        self._log.write(f"{OWN_NOTE}{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n".encode())
 
     def close(self) -> None:
         self._log.close()
 
     def _take(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").rstrip()
-        if not line:
+        if not line or line.startswith(OWN_NOTE):
             return
         if self._echo and self._filter.wants(line):
             self._echo(line[:2000])
         elif not line.startswith(FRAMES):
-            self.last_lines.append(line[:400])
+            self._last_lines.append((time.monotonic(), line[:400]))

@@ -12,7 +12,7 @@ from chatsite.supervisor.console import Console
 from chatsite.supervisor.logs import BoundedLog, Output
 from chatsite.supervisor.watching import Watchdog
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+READ_LOGS_EVERY = 0.2  # seconds
 # A child that others wait for, and that died this often without having been ready once, will not get better.
 HOPELESS = 3
 STILL_WAITING_EVERY = 20.0  # seconds
@@ -60,9 +60,12 @@ class Supervisor:
         self._watchdog = Watchdog(log=self._log_folder / "watchdog.log", pass_fds=self._kept_open)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
-        for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup keeps its promise
-                loop.add_signal_handler(number, self._on_stop_signal, signal.Signals(number))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop_signal, number)
+        if (
+            signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        ):  # the terminal was closed; nohup keeps its promise
+            loop.add_signal_handler(signal.SIGHUP, self._on_stop_signal, signal.SIGHUP)
         outputs = [self._output_of(spec) for spec in self._specs]
         self._children = [
             Child(
@@ -74,6 +77,7 @@ class Supervisor:
             )
             for spec, output in zip(self._specs, outputs, strict=True)
         ]
+        reading = asyncio.create_task(self._read(outputs))
         running: list[asyncio.Task[None]] = []
         announcement = None
         status = 0
@@ -90,6 +94,7 @@ class Supervisor:
                 announcement.cancel()
             await self._stop_in_order()
             await asyncio.gather(*running)
+            reading.cancel()
             self._watchdog.close()
             for output in outputs:
                 output.close()
@@ -125,6 +130,12 @@ class Supervisor:
                 self._console.notice(f"Not ready yet: {missing} (logs: {self._log_folder})")
             await asyncio.sleep(0.1)
         self._on_ready()
+
+    async def _read(self, outputs: Sequence[Output]) -> None:
+        while True:
+            for output in outputs:
+                output.read()
+            await asyncio.sleep(READ_LOGS_EVERY)
 
     async def _stop_in_order(self) -> None:
         for child in self._children:

@@ -1,6 +1,8 @@
 """All output goes to a bounded file; the console gets what an operator must see."""
 
 import io
+import os
+import time
 
 import pytest
 
@@ -44,14 +46,35 @@ def test_it_forgets_the_oldest_log(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["web.log", "web.log.1", "web.log.2"]
 
 
-def test_it_never_grows_beyond_its_limit(tmp_path):
+def test_it_never_grows_far_beyond_its_limit(tmp_path):
     log = BoundedLog(tmp_path / "web.log", limit=100, kept=2)
     for _ in range(50):
         log.write(b"x" * 30 + b"\n")
+        log.read_new()
     log.close()
 
-    assert all(file.stat().st_size <= 100 for file in tmp_path.iterdir())
+    assert all(file.stat().st_size <= 131 for file in tmp_path.iterdir())
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_it_loses_nothing_of_what_a_writer_says_around_a_cut(tmp_path):
+    log = BoundedLog(tmp_path / "web.log", limit=100)
+    read = b""
+    for number in range(100):
+        os.write(log.fileno(), b"line %d\n" % number)
+        read += log.read_new()
+    log.close()
+
+    assert read.decode().splitlines() == [f"line {number}" for number in range(100)]
+
+
+def test_it_skips_what_it_cannot_keep_up_with(tmp_path):
+    log = BoundedLog(tmp_path / "web.log")
+    log.write(b"x" * 6 * 1024 * 1024 + b"the end\n")
+
+    assert log.read_new().endswith(b"the end\n")
+    assert log.read_new() == b""
+    log.close()
 
 
 def test_it_leaves_an_empty_log_alone(tmp_path):
@@ -122,30 +145,51 @@ def output(tmp_path, echoes):
     made.close()
 
 
+def feed(output: Output, *pieces: bytes) -> None:
+    for piece in pieces:
+        os.write(output.fileno(), piece)
+        output.read()
+
+
 def test_it_joins_lines_that_come_in_pieces(tmp_path, output, echoes):
+    error = b"2026-11-24 06:44:00,123 ERROR x: broken\nlast words"
 
-    for piece in (WARNING[:10], WARNING[10:] + "\nlast", " words"):
-        output.feed(piece.encode())
-    output.end()
+    feed(output, WARNING[:10].encode(), WARNING[10:].encode() + b"\n" + error)
+    output.finish()
 
-    assert echoes == [WARNING, "last words"]
-    assert (tmp_path / "web.log").read_text() == f"{WARNING}\nlast words\n"
+    assert echoes == [WARNING, "2026-11-24 06:44:00,123 ERROR x: broken", "last words"]
+    assert (tmp_path / "web.log").read_text().endswith("broken\nlast words\n")
 
 
 def test_it_remembers_the_last_lines_that_nobody_has_seen_yet(output):
+    feed(output, "\n".join([INFO, *"abcdefgh", ""]).encode())
 
-    output.feed("\n".join([INFO, *"abcdefgh", ""]).encode())
+    assert output.last_words() == list("defgh")
 
-    assert list(output.last_lines) == list("defgh")
+
+def test_it_takes_its_own_notes_for_nobodys_last_words(output):
+    feed(output, b"of the life before\n")
+    output.note("ended with exit code 3")
+    output.read()
+
+    assert output.last_words() == []
+
+
+def test_its_last_words_are_of_the_last_seconds(output, monkeypatch):
+    feed(output, b"long ago\n")
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 10)
+    feed(output, b"just now\n")
+
+    assert output.last_words() == ["just now"]
 
 
 def test_it_takes_output_that_is_no_text(output):
+    feed(output, b"\xff\xfe\n" + b"y" * 100_000)
+    output.finish()
 
-    output.feed(b"\xff\xfe\n" + b"y" * 100_000)
-    output.end()
-
-    assert output.last_lines[-1].startswith("y")
-    assert len(output.last_lines[-1]) <= 400
+    assert output.last_words()[-1].startswith("y")
+    assert len(output.last_words()[-1]) <= 400
 
 
 def test_it_writes_no_colours_to_a_file(monkeypatch):

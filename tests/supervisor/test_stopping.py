@@ -159,3 +159,30 @@ def test_it_keeps_running_under_nohup(stack: Stack):
 
     assert alive(stack.pid)
     assert alive(child)
+
+
+def test_a_child_can_still_speak_when_the_supervisor_was_killed(stack: Stack):
+    """Celery writes a line when it is told to stop, and goes on running when that fails."""
+    talkative = (
+        "signal.signal(signal.SIGTERM, lambda *a: (os.write(2, b'shutting down\\n'), on_term(*a)))\n" + SLEEP
+    )
+    stack.add("talkative", talkative, stop_seconds=30)
+    stack.start()
+    child = stack.pid_of("talkative")
+    time.sleep(0.2)
+
+    stack.signal(signal.SIGKILL)
+
+    until(lambda: not alive(child), 5)
+    assert stack.log("talkative") == "shutting down\n"
+
+
+def test_it_stops_on_a_signal_that_its_shell_had_ignored(stack: Stack):
+    """A shell without job control starts `bin/up &` with SIGINT ignored."""
+    stack.add("one")
+    stack.start(prelude="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    stack.pid_of("one")
+
+    stack.signal(signal.SIGINT)
+
+    assert stack.wait(5) == 0
