@@ -7,6 +7,7 @@ sends whatever killed the supervisor, is the alarm. That works on Linux and macO
 Lines: `+ PID STAGE SECONDS` (a child, the leader of its process group) and `- PID` (it has ended).
 """
 
+import glob
 import os
 import signal
 import sys
@@ -48,11 +49,27 @@ def stop(groups: list[Group]) -> None:
                     _signal(os.killpg, group.pid, signal.SIGKILL)
             time.sleep(0.05)
             if time.monotonic() - began > max(group.seconds for group in waiting) + 1:
-                break  # zombies that nobody waits for, in a container without an init
+                break  # not even SIGKILL ends a process that hangs in the kernel
 
 
 def _alive(group: Group) -> bool:
-    return _signal(os.killpg, group.pid, 0)
+    # A process that has ended still counts for `killpg` until its new parent, init, has waited for it, which some take
+    # their time for and some containers never do.
+    return _signal(os.killpg, group.pid, 0) and not _only_zombies(group.pid)
+
+
+def _only_zombies(pgid: int) -> bool:
+    """Whether all members of the process group have ended. Only Linux tells; elsewhere the answer is no."""
+    states = []
+    for stat in glob.glob("/proc/[0-9]*/stat"):  # noqa: PTH207 - no need for 200 path objects
+        try:
+            with open(stat, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+                state, _, group = file.read().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue  # it ended in between
+        if group == str(pgid):
+            states.append(state)
+    return bool(states) and all(state in "ZX" for state in states)
 
 
 def _signal(send: Callable[[int, int], None], pid: int, number: int) -> bool:
