@@ -1,6 +1,6 @@
 """Make the pictures in docs/images: start the product, use it in Chromium as a person would, take screenshots.
 
-    .venv/bin/python docs/screenshots.py [OUTPUT FOLDER]
+.venv/bin/python docs/screenshots.py [OUTPUT FOLDER]
 """
 
 import sys
@@ -31,7 +31,7 @@ def log_in(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.url}/login/")
     page.fill("input[name=username]", "admin")
     page.fill("input[name=password]", stack.admin_password)
-    page.click("button[type=submit]:not([data-theme-choice])")
+    page.keyboard.press("Enter")
     page.wait_for_url(f"{stack.url}/chat/**")
 
 
@@ -39,10 +39,12 @@ def talk(page: Page, stack: Stack) -> str:
     """A short conversation with the real model; its address."""
     page.goto(f"{stack.url}/chat/")
     for number, question in enumerate(QUESTIONS, start=1):
-        page.fill("textarea[name=text], #composer textarea, textarea", question)
+        page.fill("#text", question)
         page.keyboard.press("Enter")
         page.wait_for_function(
-            "n => document.querySelectorAll('[data-status=finished]').length >= n", arg=number, timeout=120_000
+            "n => document.querySelectorAll('[data-status=finished]').length >= n",
+            arg=number,
+            timeout=120_000,
         )
     return page.url
 

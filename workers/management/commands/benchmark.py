@@ -70,7 +70,6 @@ class Command(BaseCommand):
             **os.environ,
             "CHATSITE_DATA": data,
             PRIVATE: data,
-            "CHATSITE_MAX_RUNNING_REPLIES": "10000",
         }
         for name in ("DATABASE_URL", "REDIS_URL"):
             environment.pop(name, None)
