@@ -26,10 +26,12 @@
     const fresh = page.getElementById("live-list");
     // A page without the list is another page: the session has ended. Reloading shows the log-in.
     if (!fresh) return void window.location.reload();
-    for (const id of ["live-fleet", "live-broker"]) {
-      const part = page.getElementById(id);
-      if (part) document.getElementById(id)?.replaceWith(part);
+    for (const selector of ["#live-fleet", "#live-broker", ".paginator"]) {
+      const part = page.querySelector(selector);
+      if (part) document.querySelector(selector)?.replaceWith(part);
     }
+    const [counter, counted] = [document, page].map((root) => root.querySelector(".action-counter"));
+    if (counter && counted) counter.dataset.actionsIcnt = counted.dataset.actionsIcnt;
     const list = event.detail.target;
     if (list.querySelector(".action-select:checked") || replaceCells(list, fresh)) {
       event.detail.shouldSwap = false;
