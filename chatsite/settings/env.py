@@ -16,7 +16,9 @@ FALSE_WORDS = ("false", "0", "no", "off")
 
 def refuse(name: str, value: str, expected: str, example: str) -> ImproperlyConfigured:
     """The one sentence every bad setting is answered with. Secrets must not be passed as `value`."""
-    return ImproperlyConfigured(f"{name}={value!r} is not valid: expected {expected}, for example {name}={example}")
+    return ImproperlyConfigured(
+        f"{name}={value!r} is not valid: expected {expected}, for example {name}={example}"
+    )
 
 
 def text(name: str, default: str = "") -> str:

@@ -27,7 +27,9 @@ def read_or_create(path: Path) -> str:
             "for example CHATSITE_DATA=/var/lib/chatsite"
         ) from None
     except UnicodeDecodeError:
-        raise ImproperlyConfigured(f"{path} is not a secret of ours: remove it, and a new one is made") from None
+        raise ImproperlyConfigured(
+            f"{path} is not a secret of ours: remove it, and a new one is made"
+        ) from None
 
 
 def _create(path: Path) -> str:

@@ -67,7 +67,9 @@ def broker_urls(url: str, data_dir: Path) -> tuple[str, str]:
 
 def read_database_url() -> str:
     return env.url(
-        "DATABASE_URL", ("postgresql", "postgres", "sqlite"), "postgresql://user:password@db.example:5432/chatsite"
+        "DATABASE_URL",
+        ("postgresql", "postgres", "sqlite"),
+        "postgresql://user:password@db.example:5432/chatsite",
     )
 
 

@@ -29,7 +29,9 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     database, (broker, worker) = await asyncio.gather(_state(_database), _broker_and_worker())
     parts = {"database": database, "broker": broker, "worker": worker}
     ready = all(state == "ok" for state in parts.values())
-    response = JsonResponse({"status": "ok" if ready else "unavailable", **parts}, status=200 if ready else 503)
+    response = JsonResponse(
+        {"status": "ok" if ready else "unavailable", **parts}, status=200 if ready else 503
+    )
     # A 503 is this page's ordinary answer while the site starts, asked for several times a second: no error in the log.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

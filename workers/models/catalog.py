@@ -31,7 +31,9 @@ class ChatModel(models.Model):
     description = models.CharField(max_length=300, blank=True)
     engine = models.CharField(max_length=32, choices=Engine.choices, default=Engine.LLAMA_CPP)
     checkpoint = models.CharField(
-        max_length=500, blank=True, help_text="Path of the weights on the worker's machine, or package:FILE.gguf."
+        max_length=500,
+        blank=True,
+        help_text="Path of the weights on the worker's machine, or package:FILE.gguf.",
     )
     licence = models.CharField(max_length=100, blank=True)
     slots = models.PositiveSmallIntegerField(
