@@ -65,6 +65,7 @@ class Person:
             additional_headers={"Cookie": f"sessionid={self.session}"},
             origin=Origin(origin or self.url),
             proxy=None,
+            max_queue=None,  # with a limit, frames that nobody reads hold up the closing
         ) as connection:
             yield ChatSocket(connection)
 

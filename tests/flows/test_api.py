@@ -3,7 +3,6 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import openai
 import pytest
 
@@ -25,8 +24,9 @@ def test_it_knows_the_capital_of_france(client: openai.OpenAI, smollm2: str):
         model=smollm2, messages=messages("What is the capital of France?"), temperature=0, max_tokens=40
     )
 
-    assert "Paris" in answer.choices[0].message.content
+    assert "Paris" in (answer.choices[0].message.content or "")
     assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage
     assert answer.usage.prompt_tokens > 10
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
@@ -48,7 +48,7 @@ def test_it_streams_the_same_answer_as_it_gives_at_once(client: openai.OpenAI, s
 
 def test_it_lists_the_real_model_as_ready(client: openai.OpenAI, smollm2: str):
     listed = {model.id: model for model in client.models.list()}
-    assert listed[smollm2].status == "ready"
+    assert listed[smollm2].to_dict()["status"] == "ready"
     assert client.models.retrieve(smollm2).id == smollm2
 
 
@@ -70,7 +70,7 @@ def test_it_survives_65_seconds_of_silence_before_the_first_token(stack: Stack, 
     stack.add_worker("thinker", "first=65&reply=At last.", name="thinker-1")
 
     # A read timeout well under the silence: only the keep-alive comments can carry the stream over it.
-    patient = client.with_options(timeout=httpx.Timeout(20, connect=5))
+    patient = client.with_options(timeout=openai.Timeout(20, connect=5))
     began = time.monotonic()
     chunks = list(patient.chat.completions.create(model="thinker", messages=messages("Think."), stream=True))
 
@@ -95,7 +95,7 @@ def test_sixteen_at_once_each_get_their_own_answer(client: openai.OpenAI, smollm
         answer = client.chat.completions.create(
             model=smollm2, messages=messages("What is the capital of France?"), temperature=0, max_tokens=16
         )
-        return answer.choices[0].message.content
+        return answer.choices[0].message.content or ""
 
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(ask, range(16)))

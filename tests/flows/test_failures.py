@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai
@@ -28,7 +29,7 @@ def key(fragile: Stack) -> str:
     return fragile.key()
 
 
-def stream_of(stack: Stack, key: str, model: str, text: str, **body) -> Iterator[dict | str]:
+def stream_of(stack: Stack, key: str, model: str, text: str, **body) -> Iterator[Any]:
     """The SSE data of a streaming completion: dicts, then "[DONE]" when it comes."""
     request = {"model": model, "messages": [{"role": "user", "content": text}], "stream": True, **body}
     headers = {"Authorization": f"Bearer {key}"}
@@ -42,7 +43,7 @@ def stream_of(stack: Stack, key: str, model: str, text: str, **body) -> Iterator
                 yield data if data == "[DONE]" else json.loads(data)
 
 
-def content(event: dict | str) -> str:
+def content(event: Any) -> str:
     return (
         event["choices"][0]["delta"].get("content") or ""
         if isinstance(event, dict) and event.get("choices")
@@ -106,6 +107,7 @@ def test_a_frozen_worker_is_given_up_and_cannot_write_when_it_thaws(fragile: Sta
             stopped = workers[busy]
             stopped.suspend()
         if seen == 40:
+            assert stopped is not None
             stopped.resume()
 
     assert "".join(pieces) == " ".join(f"w{number}" for number in range(120))
