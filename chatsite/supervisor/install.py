@@ -69,7 +69,8 @@ class Venv:
         was to do.
         """
         wanted = sorted({*extras, *self._stamp().get("extras", ())})
-        inputs = _digest(root / "pyproject.toml", root / "constraints.txt", self.folder / "pyvenv.cfg")
+        needed = requirements(root, wanted)
+        inputs = _digest(root / "constraints.txt", self.folder / "pyvenv.cfg", more="\n".join(needed))
         if self._has(inputs=inputs, extras=wanted):
             return False
         with self._locked():
@@ -159,7 +160,7 @@ def requirements(root: Path, extras: Sequence[str]) -> list[str]:
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         listed = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
-    except (KeyError, tomllib.TOMLDecodeError) as error:
+    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise InstallError(f"pyproject.toml cannot be read: {error!r}. Is the checkout complete?") from None
     return [requirement for group in listed for requirement in group]
 
@@ -214,8 +215,8 @@ def _no_venv(failures: list[str]) -> str:
     )
 
 
-def _digest(*files: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(*files: Path, more: str = "") -> str:
+    digest = hashlib.sha256(more.encode())
     for file in files:
         try:
             digest.update(file.read_bytes() + b"\0")

@@ -79,13 +79,27 @@ def test_it_does_nothing_the_second_time(project, environment):
     assert calls(environment) == before
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "constraints.txt", ".venv/pyvenv.cfg"])
+@pytest.mark.parametrize("file", ["constraints.txt", ".venv/pyvenv.cfg"])
 def test_it_installs_again_when_what_it_was_made_from_changed(project, environment, file):
     environment.install(project)
     (project / file).write_text((project / file).read_text() + "\n# changed\n")
 
     assert environment.install(project)
     assert len(calls(environment)) == 2
+
+
+def test_it_installs_again_when_the_dependencies_changed(project, environment):
+    environment.install(project)
+    (project / "pyproject.toml").write_text(PYPROJECT.replace("django>=5", "django>=6"))
+
+    assert environment.install(project)
+
+
+def test_it_does_nothing_when_the_rest_of_pyproject_changed(project, environment):
+    environment.install(project)
+    (project / "pyproject.toml").write_text(PYPROJECT + "[tool.ruff]\nline-length = 100\n")
+
+    assert not environment.install(project)
 
 
 def test_it_keeps_the_extras_it_had(project, environment):
