@@ -129,11 +129,8 @@ class Child:
             return
         _send(process, signal.SIGTERM)
         if not await self._ends_within(self.spec.stop_seconds, hurry):
-            self._console.notice(
-                f"{self.spec.name} did not end within {self.spec.stop_seconds:g} s after SIGTERM and is killed"
-                if not hurry.is_set()
-                else f"{self.spec.name} is killed"
-            )
+            patience = "at once" if hurry.is_set() else f"within {self.spec.stop_seconds:g} s"
+            self._console.notice(f"{self.spec.name} did not end {patience} after SIGTERM and is killed")
             _kill_group(process)
             await self._exited.wait()
 

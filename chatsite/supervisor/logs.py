@@ -4,6 +4,7 @@ A child writes into its file itself and the supervisor reads it from there. With
 when the supervisor is busy, and break when it is gone: Celery, for one, does not shut down when it cannot say so.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -46,10 +47,8 @@ class BoundedLog:
         return self._writer.fileno()
 
     def write(self, data: bytes) -> None:
-        try:
+        with contextlib.suppress(OSError):  # a full disk must not stop the site
             self._writer.write(data)
-        except OSError:
-            return  # a full disk must not stop the site; the console still hears of warnings
 
     def read_new(self) -> bytes:
         """What was written since the last call, `READ_AT_ONCE` bytes at most; cuts the file when it is too long."""
@@ -67,7 +66,8 @@ class BoundedLog:
 
     def _cut(self) -> None:
         # Copied and cut, not renamed: the child goes on with the descriptor it has.
-        shutil.copyfile(self.path, self._make_room())
+        with contextlib.suppress(OSError):  # on a full disk it is lost; cutting makes room again
+            shutil.copyfile(self.path, self._make_room())
         self._writer.truncate(0)
         self._reader.seek(0)
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -62,9 +62,8 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal, number)
-        if (
-            signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-        ):  # the terminal was closed; nohup keeps its promise
+        # The terminal was closed. Under nohup it is ignored, and stays so.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGHUP, self._on_stop_signal, signal.SIGHUP)
         outputs = [self._output_of(spec) for spec in self._specs]
         self._children = [
@@ -77,35 +76,36 @@ class Supervisor:
             )
             for spec, output in zip(self._specs, outputs, strict=True)
         ]
-        reading = asyncio.create_task(self._read(outputs))
+        reading = self._start(self._read(outputs))
         running: list[asyncio.Task[None]] = []
         announcement = None
-        status = 0
+        self._status = 0
         try:
             await self._start_in_order(running)
             if self._probe and not self._asked_to_stop.is_set():
-                announcement = asyncio.create_task(self._announce(self._probe))
+                announcement = self._start(self._announce(self._probe))
             await self._asked_to_stop.wait()
         except StartFailed as error:
             self._console.error(str(error))
-            status = 1
+            self._status = 1
         finally:
             if announcement:
                 announcement.cancel()
             await self._stop_in_order()
-            await asyncio.gather(*running)
+            await asyncio.gather(*running, return_exceptions=True)
             reading.cancel()
+            loop.remove_signal_handler(
+                signal.SIGCHLD
+            )  # the watchdog's end is no reason to start another one now
             self._watchdog.close()
             for output in outputs:
                 output.close()
-        return status
+        return self._status
 
     async def _start_in_order(self, running: list[asyncio.Task[None]]) -> None:
         for _, stage in groupby(self._children, key=lambda child: child.spec.stage):
             for child in (members := list(stage)):
-                task = asyncio.create_task(child.keep_running())
-                task.add_done_callback(self._on_task_done)
-                running.append(task)
+                running.append(self._start(child.keep_running()))
             for child in members:
                 await self._until_ready(child)
             if self._asked_to_stop.is_set():
@@ -151,9 +151,16 @@ class Supervisor:
         self._console.step(f"Stopping ({number.name}); once more to hurry")
         self._asked_to_stop.set()
 
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._on_task_done)
+        return task
+
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        # A child that nobody watches any more must not go unnoticed: `_run` raises the error once all are stopped.
-        if not task.cancelled() and task.exception():
+        # A mistake of ours. A site that nobody watches any more must not seem to run well.
+        if not task.cancelled() and (error := task.exception()):
+            self._console.error(f"the supervisor itself failed: {error!r}")
+            self._status = 1
             self._asked_to_stop.set()
 
     def _reap(self) -> None:

@@ -186,3 +186,24 @@ def test_it_stops_on_a_signal_that_its_shell_had_ignored(stack: Stack):
     stack.signal(signal.SIGINT)
 
     assert stack.wait(5) == 0
+
+
+def test_it_stops_everything_when_it_has_a_mistake_of_its_own(stack: Stack):
+    stack.add("one")
+    stack.start(more="probe=lambda: 1 / 0")
+
+    assert stack.wait(10) == 1
+    assert "the supervisor itself failed: ZeroDivisionError" in stack.said()
+    assert not any(alive(pid) for _, _, pid in stack.events("started"))
+
+
+def test_it_leaves_no_watchdog_behind(stack: Stack):
+    stack.add("one")
+    stack.start()
+    stack.pid_of("one")
+    watchdog = stack.watchdog_pid()
+
+    stack.signal()
+    stack.wait()
+
+    assert not alive(watchdog)
