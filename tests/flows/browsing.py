@@ -27,6 +27,8 @@ SITE_AWAY = (
 )
 NOT_FOUND = r"status of 404"
 REFUSED = r"status of (400|401|403|422|429)"
+# Also written by Chromium, when a page is left while its socket is being opened.
+LEFT_EARLY = r"WebSocket is closed before the connection is established"
 
 COUNTED = 400
 """Numbered words in an answer of `counting_model` and `slow_model`: w0 w1 w2 …"""
@@ -53,7 +55,7 @@ class Person:
         with httpx.Client(base_url=self.url, timeout=30, trust_env=False) as client:
             if self.session:
                 client.cookies.set("sessionid", self.session)
-            client.get("/settings/" if self.session else "/login/")
+            client.get("/settings/" if self.session else "/login/", follow_redirects=True)
             client.headers["X-CSRFToken"] = client.cookies["csrftoken"]
             yield client
 
@@ -150,17 +152,17 @@ class Window:
     def __init__(self, page: Page, url: str, excuse: str = "") -> None:
         self.page, self.url = page, url
         self.complaints: list[str] = []
-        self._excuse = re.compile(excuse) if excuse else None
+        self._excuse = re.compile(f"{LEFT_EARLY}|{excuse}" if excuse else LEFT_EARLY)
         page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         page.on("console", lambda message: self._heard(message.type, message.text))
 
     def _heard(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and not (self._excuse and self._excuse.search(text)):
+        if kind in ("error", "warning") and not self._excuse.search(text):
             self.complaints.append(f"{kind}: {text}")
 
     def excuse(self, pattern: str) -> None:
         """From here on the console may say this."""
-        self._excuse = re.compile(f"{self._excuse.pattern}|{pattern}" if self._excuse else pattern)
+        self._excuse = re.compile(f"{self._excuse.pattern}|{pattern}")
 
     def open(self, path: str = "/chat/") -> "Window":
         self.page.goto(self.url + path)
@@ -178,6 +180,7 @@ class Window:
         self.page.select_option("#chat-model", chat_model)
 
     def write(self, text: str) -> None:
+        expect(self.page.locator("#send")).to_be_enabled()  # the page's scripts have come
         self.page.fill("#text", text)
         self.page.press("#text", "Enter")
 
@@ -240,6 +243,7 @@ class Windows:
         *,
         size: tuple[int, int] = DESKTOP,
         dark: bool = False,
+        scripts: bool = True,
         excuse: str = "",
     ) -> Window:
         """A window in a browser of its own, signed in as `person`."""
@@ -249,6 +253,7 @@ class Windows:
             has_touch=size == PHONE,
             is_mobile=size == PHONE,
             reduced_motion="reduce",
+            java_script_enabled=scripts,
         )
         context.set_default_timeout(PATIENCE)
         self._contexts.append(context)

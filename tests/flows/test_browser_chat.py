@@ -4,7 +4,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.flows.browsing import Person, Window, Windows
 from tests.flows.stack import Stack, until
@@ -66,6 +66,36 @@ def test_enter_sends_and_shift_enter_starts_a_line(window: Window, parrot_model:
     assert window.page.input_value("#text") == ""
     # Two lines, not one: the answer repeats them.
     assert window.answer.inner_text().split("\n") == ["one", "two"]
+
+
+def test_without_scripts_one_reads_and_sends_nothing_into_an_address(
+    windows: Windows, window: Window, alice: Person, parrot_model: str
+):
+    window.ask("Read me without scripts.", parrot_model)
+    window.wait_finished()
+
+    plain = windows.open(alice, window.conversation, scripts=False)
+
+    expect(plain.answer).to_have_text("Read me without scripts.")
+    expect(plain.page.locator(".chat__noscript")).to_be_visible()
+    plain.page.fill("#text", "a secret")
+    # Its form has no address: submitted by the browser itself, the text would become part of the page's.
+    expect(plain.page.locator("#send")).to_be_disabled()
+
+
+def test_what_is_typed_before_the_scripts_have_come_stays(windows: Windows, alice: Person, parrot_model: str):
+    window = windows.open(alice)
+    held: list[Route] = []
+    window.page.route("**/js/chat/page*.js", lambda route: held.append(route))
+    window.page.goto(f"{window.url}/chat/", wait_until="commit")
+    window.page.fill("#text", "Typed early.")
+    expect(window.page.locator("#send")).to_be_disabled()
+
+    held[0].continue_()
+
+    window.pick(parrot_model)
+    window.page.click("#send")
+    expect(window.answer).to_have_text("Typed early.")
 
 
 def test_stop_keeps_the_text_and_stops_the_engine(stack: Stack, window: Window, slow_model: str):

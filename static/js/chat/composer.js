@@ -35,6 +35,8 @@ export class Composer {
       onSend(this.#text.value);
     });
     this.#stop.addEventListener("click", () => onStop());
+    // Disabled until now: without a script the browser would send the form itself, with the text in the address.
+    this.#send.disabled = false;
   }
 
   get text() {
