@@ -190,7 +190,7 @@ def run_with_progress(command: list[str]) -> None:
                 print(f"\r\033[K{shown}", end="", flush=True)
             elif now - last_shown >= STILL_WORKING_EVERY:
                 last_shown = now
-                say(f"  {now - started:3.0f} s  {line.strip()}")
+                say(f"  {now - started:3.0f} s  {line.strip()[:100]}")
     if sys.stdout.isatty():
         print("\r\033[K", end="", flush=True)
     if process.returncode != 0:
