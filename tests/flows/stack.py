@@ -1,5 +1,7 @@
 """The true product under test: `manage.py up` with the real weights, in a data directory of its own."""
 
+import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -19,6 +21,12 @@ from workers.protocol import WorkerStatus
 ROOT = Path(__file__).resolve().parents[2]
 SMOLLM2 = "smollm2-135m-instruct"
 READY_SECONDS = 120
+
+
+def end_with_the_tests() -> None:
+    """In a new child: SIGTERM it when pytest is killed, which would otherwise leave a stack running. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def free_port() -> int:
@@ -49,17 +57,28 @@ class Stack:
         for name in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"):
             inherited.pop(name, None)
         self.environment = {**inherited, "CHATSITE_DATA": str(self.data), "NO_COLOR": "1", **environment}
+        self.arguments = arguments
         self.log = self.data / "up.log"
+        self.process = self._start()
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "up", "--port", str(self.port), *arguments],
+            return subprocess.Popen(
+                [sys.executable, "manage.py", "up", "--port", str(self.port), *self.arguments],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
+                preexec_fn=end_with_the_tests,
             )
-        self.children: list[subprocess.Popen[bytes]] = []
+
+    def restart(self) -> "Stack":
+        """Stop, and start again with the same data; `output` begins anew."""
+        self.close()
+        self.children = []
+        self.process = self._start()
+        return self.wait_ready()
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")
@@ -100,7 +119,14 @@ class Stack:
         command += ["--name", name or f"{model}-{len(self.children)}"]
         log = self.data / f"extra-worker-{len(self.children)}.log"
         with log.open("wb") as output:
-            child = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=output, stderr=output)
+            child = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                preexec_fn=end_with_the_tests,
+            )
         self.children.append(child)
 
         def alive() -> bool:
@@ -131,6 +157,14 @@ class Stack:
     def everything(self) -> list[psutil.Process]:
         process = psutil.Process(self.process.pid)
         return [process, *process.children(recursive=True)]
+
+    def part(self, word: str) -> psutil.Process | None:
+        """The live process with `word` in its command line."""
+        for process in self.everything():
+            with contextlib.suppress(psutil.NoSuchProcess):  # or a zombie, between its end and its restart
+                if word in " ".join(process.cmdline()):
+                    return process
+        return None
 
     def logs(self) -> dict[str, str]:
         return {str(path): path.read_text(errors="replace") for path in self.data.rglob("*.log*")}
