@@ -156,6 +156,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_DISABLE_PREFETCH = True  # a request taken by a busy worker would be lost to the free one
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A generation goes on while the broker restarts: its text waits in memory until the broker is back.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_KEY_PREFIX = "chatsite:celery:"
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix": CELERY_KEY_PREFIX}
 CELERY_BEAT_SCHEDULE = {

@@ -1,5 +1,7 @@
 """The control worker: the Celery worker that has the database, with the beat schedule inside."""
 
+import socket
+
 from django.core.management.base import BaseCommand, CommandParser
 
 from workers import consumer
@@ -19,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, concurrency: int, **options: object) -> None:
         # A schedule in memory: every entry repeats within seconds, so there is nothing to remember between two starts.
         consumer.start(
-            hostname="control@%h",
+            hostname=f"control@{socket.gethostname()}",
             queues=[CONTROL_QUEUE],
             concurrency=concurrency,
             beat=True,
