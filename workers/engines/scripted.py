@@ -93,6 +93,9 @@ class ScriptedEngine:
 
     def stream(self, request: GenerationRequest, stop: StopSignal) -> Iterator[StreamEvent]:
         script, meter = self._script, Meter()
+        if not request.messages:
+            yield meter.failed(ErrorCode.INVALID_REQUEST, "The request has no messages.")
+            return
         meter.prompt_tokens = sum(len(split_tokens(message.content)) for message in request.messages)
         if meter.prompt_tokens >= script.context:
             yield meter.failed(
