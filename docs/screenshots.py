@@ -11,18 +11,9 @@ sys.path.insert(0, str(ROOT))
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright  # noqa: E402
 
+from tests.browser.conftest import CHROMIUM, FLAGS  # noqa: E402
 from tests.flows.stack import Stack  # noqa: E402
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 DESKTOP, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
 QUESTIONS = ("What is the capital of France?", "Write a Python function that adds two numbers.")
 
@@ -76,7 +67,7 @@ def main() -> None:
     try:
         stack.wait_ready()
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             take(browser, stack, folder)
             browser.close()
     finally:

@@ -67,17 +67,7 @@ class WorkerAdmin(LiveAdmin):
         "host",
         "pid_now",
     )
-    readonly_fields = (
-        "state",
-        "hosted_models",
-        "busy",
-        "speed",
-        "memory",
-        "uptime",
-        "started",
-        "last_seen",
-        "pid_now",
-    )
+    readonly_fields = tuple(field for field in fields if field not in ("name", "version", "host"))
 
     def view_of(self, row: Any, now: Fleet) -> WorkerView:
         return now.worker(row)
