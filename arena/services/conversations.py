@@ -99,8 +99,8 @@ def stop(*, owner: User, reply_id: uuid.UUID) -> None:
 
 def rename(*, owner: User, conversation_id: uuid.UUID, title: str) -> Conversation:
     conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
-    conversation.title = " ".join(title.split())
-    if not conversation.title:
+    conversation.title = " ".join(_without_controls(title).split())
+    if not _can_be_seen(conversation.title):
         raise InvalidValue("A title needs at least one letter.", field="title")
     _check_fields(conversation, prefix="")
     # Not `updated_at`: a new name must not move an old conversation to the top of the list.
@@ -134,10 +134,23 @@ def update_settings(*, owner: User, conversation_id: uuid.UUID, settings: Settin
 
 def title_from(text: str) -> str:
     """The first words of `text`, cut between words where there are any."""
-    visible = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text)
-    shortened = textwrap.shorten(visible, width=TITLE_CHARACTERS, placeholder="…")
+    line = _without_controls(text)
+    if not _can_be_seen(line):
+        return ""
+    shortened = textwrap.shorten(line, width=TITLE_CHARACTERS, placeholder="…")
     # `shorten` keeps no part of a first word that is too long by itself (a link; Chinese, which has no blanks).
-    return shortened if shortened != "…" else visible.strip()[: TITLE_CHARACTERS - 1] + "…"
+    return shortened if shortened != "…" else line.strip()[: TITLE_CHARACTERS - 1] + "…"
+
+
+def _without_controls(text: str) -> str:
+    """NUL, for one, is text that PostgreSQL cannot store."""
+    return "".join(" " if unicodedata.category(character) == "Cc" else character for character in text)
+
+
+def _can_be_seen(text: str) -> bool:
+    """Whether there is more in it than blanks and signs without a shape, which would be a line that nobody can find."""
+    shapeless = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+    return any(unicodedata.category(character) not in shapeless for character in text)
 
 
 def _take_turns(owner_id: int) -> None:

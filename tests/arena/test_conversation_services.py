@@ -75,7 +75,14 @@ def test_renaming_does_not_move_a_conversation_up(alice, talk):
     assert talk.updated_at == before
 
 
-@pytest.mark.parametrize("title", ["", "  \n ", "x" * 201])
+def test_a_title_keeps_no_sign_that_a_database_cannot_store(alice, talk):
+    conversations.rename(owner=alice, conversation_id=talk.id, title="Old\x00birds\x07")
+
+    talk.refresh_from_db()
+    assert talk.title == "Old birds"
+
+
+@pytest.mark.parametrize("title", ["", "  \n ", "\x00", "\u200b\u202e", "x" * 201])
 def test_it_refuses_a_title_that_is_none(alice, talk, title):
     with pytest.raises(InvalidValue) as caught:
         conversations.rename(owner=alice, conversation_id=talk.id, title=title)

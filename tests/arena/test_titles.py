@@ -10,6 +10,7 @@ from arena.services.conversations import TITLE_CHARACTERS, title_from
         ("  Hello\n\n  you \t there ", "Hello you there"),
         ("", ""),
         ("\x01\x02", ""),
+        ("\u200b\u2060 \u202e", ""),
         ("Ring\x07 the bell", "Ring the bell"),
         ("one two " * 20, "one two one two one two one two one two one two one two one…"),
         ("x" * 100, "x" * 59 + "…"),
