@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +80,10 @@ def sign_up(stack: Stack, name: str) -> Person:
         response = client.post("/signup/", data=fields)
         assert response.status_code == 302, response.text
         return Person(name, stack.url, client.cookies["sessionid"])
+
+
+Newcomer = Callable[[], Person]
+"""Signs somebody up whom nobody else knows."""
 
 
 def log_in(stack: Stack, name: str, password: str = PASSWORD) -> Person:

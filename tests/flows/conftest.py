@@ -1,13 +1,13 @@
 """One stack for the whole session, since a start takes seconds; tests that break a stack start their own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import browser  # noqa: F401 - Chromium, for a module
-from tests.flows.browsing import COUNTED, Person, Windows, sign_up
+from tests.flows.browsing import COUNTED, Newcomer, Person, Windows, sign_up
 from tests.flows.stack import SMOLLM2, Stack
 from workers.engines.base import EngineError
 from workers.engines.registry import locate
@@ -75,8 +75,7 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def newcomer(stack: Stack) -> Callable[[], Person]:
-    """`newcomer()` signs somebody up whom nobody else knows."""
+def newcomer(stack: Stack) -> Newcomer:
     return lambda: sign_up(stack, f"newcomer{next(_numbers)}")
 
 

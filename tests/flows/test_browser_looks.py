@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.flows.browsing import PHONE, Person, Window, Windows
+from tests.flows.browsing import PHONE, Newcomer, Person, Window, Windows
 from tests.flows.stack import Stack, until
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ def fits(window: Window) -> bool:
 # --- phone -------------------------------------------------------------------------------------------------
 
 
-def test_a_phone_can_chat(windows: Windows, newcomer, parrot_model: str):
+def test_a_phone_can_chat(windows: Windows, newcomer: Newcomer, parrot_model: str):
     window = windows.open(newcomer(), size=PHONE)
     page = window.page
     assert fits(window)
@@ -111,6 +111,32 @@ def test_the_settings_sheet_fits_a_phone(windows: Windows, alice: Person):
     expect(window.page.locator("#settings")).to_be_hidden()
 
 
+# --- other scripts -----------------------------------------------------------------------------------------
+
+HEBREW = "שלום עולם (abc)\n\n- אחת\n- שתיים\n\n```\ncode\n```"
+
+
+def test_hebrew_reads_from_the_right_and_code_from_the_left(
+    windows: Windows, alice: Person, parrot_model: str
+):
+    window = windows.open(alice)
+    window.ask(HEBREW, parrot_model)
+    window.wait_finished()
+
+    begins = """element => {
+        const range = document.createRange(), box = element.getBoundingClientRect();
+        const node = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
+        range.setStart(node, 0);
+        range.setEnd(node, 1);
+        const letter = range.getBoundingClientRect();
+        return letter.left - box.left > box.right - letter.right ? "right" : "left";
+    }"""
+    for selector in (".turn .question", ".answer p", ".answer li", "#title"):
+        assert window.page.locator(selector).first.evaluate(begins) == "right", selector
+    assert window.answer.locator("pre").evaluate(begins) == "left"
+    assert window.answer.locator("ul").evaluate("list => getComputedStyle(list).direction") == "rtl"
+
+
 # --- dark --------------------------------------------------------------------------------------------------
 
 
@@ -167,8 +193,10 @@ def tab_to(window: Window, target: str, key: str = "Tab") -> None:
     raise AssertionError(f"{target} cannot be reached with {key}")
 
 
-def test_a_whole_chat_works_without_a_mouse(stack: Stack, windows: Windows, alice: Person, slow_model: str):
-    window = windows.open(alice)
+def test_a_whole_chat_works_without_a_mouse(
+    stack: Stack, windows: Windows, newcomer: Newcomer, slow_model: str
+):
+    window = windows.open(newcomer())
     keyboard = window.page.keyboard
     expect(window.page.locator("#text")).to_be_focused()
     window.page.evaluate("document.activeElement.blur()")
@@ -202,8 +230,8 @@ def test_the_first_tab_offers_to_skip_to_the_content(windows: Windows, alice: Pe
     assert window.page.evaluate("document.getElementById('content').contains(document.activeElement)")
 
 
-def test_the_settings_open_and_close_from_the_keyboard(windows: Windows, alice: Person):
-    window = windows.open(alice)
+def test_the_settings_open_and_close_from_the_keyboard(windows: Windows, newcomer: Newcomer):
+    window = windows.open(newcomer())
     tab_to(window, "settings-button")
     window.page.keyboard.press("Enter")
     expect(window.page.locator("#settings")).to_be_visible()

@@ -15,6 +15,8 @@ const TAGS = [
 ];
 const CLASSES = /^(hljs-[\w-]+|language-[\w+#.-]+|align-(center|right)|function_|class_|inherited__|constant_|language_)$/;
 const SAFE_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
+// What has a direction of its own, told by its first letter: a Hebrew list has its signs on the right. Code has none.
+const DIRECTED = "p, h3, h4, h5, h6, ul, ol, blockquote, table";
 // Colouring a longer piece of code would hold up the page.
 const LONGEST_COLOURED_CODE = 60_000;
 
@@ -98,6 +100,7 @@ export function renderMarkdown(source) {
 
 function toFragment(tokens, env) {
   const fragment = purifier.sanitize(md.renderer.render(tokens, md.options, env), settings);
+  for (const block of fragment.querySelectorAll(DIRECTED)) block.dir = "auto";
   for (const code of fragment.querySelectorAll("pre > code")) frameCode(code);
   for (const table of fragment.querySelectorAll("table")) frameTable(table);
   return fragment;
@@ -108,6 +111,7 @@ function frameCode(code) {
   const pre = code.parentElement;
   // Wide code scrolls sideways; without a place in the tab order only a mouse could do that.
   pre.tabIndex = 0;
+  pre.dir = "ltr";
   pre.setAttribute("role", "group");
   pre.setAttribute("aria-label", `${text("codeBlock")} ${language}`.trim());
 
