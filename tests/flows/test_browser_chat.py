@@ -287,3 +287,77 @@ def test_an_answer_that_fails_says_so_and_can_be_tried_again(stack: Stack, windo
     window.reply.get_by_role("button", name="Try again").click()
     expect(window.reply.locator("[data-version-count]")).to_have_text("2 of 2")
     expect(window.reply).to_have_attribute("data-status", "failed")
+
+
+def test_a_double_press_sends_once_and_is_no_mistake(window: Window, slow_model: str):
+    window.pick(slow_model)
+    window.page.fill("#text", "Once.")
+    for _ in range(3):
+        window.page.keyboard.press("Enter")
+    window.wait_for_words(3)
+
+    expect(window.page.locator(".turn")).to_have_count(1)
+    expect(window.page.locator("#problem")).to_be_hidden()
+
+    # A further message has to wait, is kept, and the word about it goes with its reason.
+    window.write("Too early.")
+    expect(window.page.locator("#problem")).to_contain_text("still being written")
+    window.page.click("#stop")
+    window.wait_finished("cancelled")
+    expect(window.page.locator("#problem")).to_be_hidden()
+    assert window.page.input_value("#text") == "Too early."
+
+
+def test_two_tabs_that_send_at_once_lose_neither_text(
+    windows: Windows, window: Window, parrot_model: str, slow_model: str
+):
+    window.ask("Hello.", parrot_model)
+    window.wait_finished()
+    second = windows.another_tab(window, window.conversation)
+    window.ask("From the first tab.", slow_model)
+    window.wait_for_words(2)
+
+    second.ask("From the second tab.", slow_model)
+
+    expect(second.page.locator("#problem")).to_contain_text("still being written")
+    assert second.page.input_value("#text") == "From the second tab."
+    expect(second.page.locator(".turn")).to_have_count(1)
+    window.page.click("#stop")
+    window.wait_finished("cancelled")
+
+
+def test_what_another_tab_has_deleted_is_said_and_the_text_kept(
+    windows: Windows, window: Window, alice: Person, parrot_model: str
+):
+    window.ask("Soon gone.", parrot_model)
+    window.wait_finished()
+    gone = window.conversation
+    with alice.http() as client:
+        assert client.post(f"{gone}delete/").status_code == 200
+
+    window.write("Anybody there?")
+    expect(window.page.locator("#problem")).to_have_text("This conversation does not exist (any more).")
+    assert window.page.input_value("#text") == "Anybody there?"
+
+    # Its line is still in this page's list; whoever uses it is told, and it goes.
+    window.excuse(r"status of 404|Response Status Error Code 404")
+    item = window.item(gone)
+    item.hover()
+    item.locator("[data-action=rename]").click()
+    item.locator("[name=title]").fill("A new name")
+    item.locator("[name=title]").press("Enter")
+    expect(window.page.locator("#toast")).to_have_text("The conversation is deleted.")
+    expect(item).to_have_count(0)
+
+
+def test_an_answer_to_a_deleted_conversation_stops(
+    stack: Stack, window: Window, alice: Person, slow_model: str
+):
+    window.ask("Count.", slow_model)
+    window.wait_for_words(3)
+    with alice.http() as client:
+        assert client.post(f"{window.conversation}delete/").status_code == 200
+
+    until(lambda: stack.in_flight(slow_model) == 0, 3, "the engine's stop")
+    expect(window.reply).to_have_attribute("data-status", re.compile("finished|failed"))
+    expect(window.page.locator("#send")).to_be_visible()

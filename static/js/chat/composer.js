@@ -83,6 +83,11 @@ export class Composer {
     this.#problem.hidden = !sentence;
   }
 
+  /** Takes this complaint back, if it is the one that is shown: its reason has gone. */
+  withdraw(sentence) {
+    if (this.#problem.querySelector("[data-text]").textContent === sentence) this.complain("");
+  }
+
   focus() {
     this.#text.focus();
   }

@@ -46,7 +46,8 @@ class Page {
   // --- from the person ---------------------------------------------------------------------------------------
 
   #send(content) {
-    if (!content.trim()) return this.composer.complain(text("emptyMessage"));
+    // The second Enter of a double press is no mistake worth a word.
+    if (!content.trim()) return this.composer.complain(this.#busy ? "" : text("emptyMessage"));
     if (this.#busy) return this.composer.complain(text("running"));
     if (!this.settings.check()) {
       this.composer.complain(text("settingsWrong"));
@@ -233,6 +234,7 @@ class Page {
     if (reply === this.#running && !reply.running) {
       this.#running = null;
       this.#stopping = false;
+      this.composer.withdraw(text("running"));
       this.#showRunning();
     }
     this.following?.contentChanged();

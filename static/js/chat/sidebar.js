@@ -33,7 +33,7 @@ export class Sidebar {
     document.body.addEventListener("htmx:afterSwap", () => this.#mark());
     document.body.addEventListener("htmx:afterRequest", (event) => this.#requested(event));
     for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
-      document.body.addEventListener(failure, ({ detail }) => notify(refusal(detail.xhr)));
+      document.body.addEventListener(failure, ({ detail }) => this.#failed(detail));
     }
   }
 
@@ -113,6 +113,17 @@ export class Sidebar {
     if (!successful || !target.matches(".item") || xhr.getResponseHeader("HX-Redirect")) return;
     if (xhr.responseText.trim()) this.#renamed(target.dataset.item);
     else this.#deleted();
+  }
+
+  #failed({ target, xhr }) {
+    if (xhr?.status !== 404 || !target.matches(".item")) {
+      notify(refusal(xhr));
+      return;
+    }
+    // Deleted in another tab.
+    this.#leaving({ detail: { target } });
+    target.remove();
+    this.#deleted();
   }
 
   #renamed(conversation) {
