@@ -6,7 +6,7 @@ from email import message_from_bytes, policy
 import pytest
 from playwright.sync_api import expect
 
-from tests.flows.browsing import NOT_FOUND, PASSWORD, REFUSED, Person, Window, Windows
+from tests.flows.browsing import NOT_FOUND, PASSWORD, REFUSED, Newcomer, Person, Window, Windows
 from tests.flows.stack import Stack, until
 
 pytestmark = pytest.mark.browser
@@ -90,7 +90,9 @@ def test_a_bad_sign_up_names_the_field_and_keeps_the_rest(
     assert window.page.url.endswith("/signup/")
 
 
-def test_after_the_log_out_the_back_button_shows_nothing(windows: Windows, newcomer, parrot_model: str):
+def test_after_the_log_out_the_back_button_shows_nothing(
+    windows: Windows, newcomer: Newcomer, parrot_model: str
+):
     window = windows.open(newcomer())
     window.ask("Nobody else's business.", parrot_model)
     window.wait_finished()
@@ -105,7 +107,7 @@ def test_after_the_log_out_the_back_button_shows_nothing(windows: Windows, newco
 
 
 def test_a_changed_password_logs_the_other_browsers_out(
-    stack: Stack, windows: Windows, newcomer, parrot_model: str
+    stack: Stack, windows: Windows, newcomer: Newcomer, parrot_model: str
 ):
     person = newcomer()
     here, elsewhere = windows.open(person), windows.open(path="/login/")
@@ -134,7 +136,7 @@ def test_a_changed_password_logs_the_other_browsers_out(
     expect(elsewhere.page.locator(".turn")).to_have_count(1)
 
 
-def test_a_forgotten_password_is_reset_by_mail(stack: Stack, windows: Windows, newcomer):
+def test_a_forgotten_password_is_reset_by_mail(stack: Stack, windows: Windows, newcomer: Newcomer):
     person = newcomer()
     window = windows.open(path="/login/")
     window.page.get_by_role("link", name="Forgot your password?").click()
@@ -168,7 +170,7 @@ def test_a_reset_tells_nobody_who_has_an_account(stack: Stack, windows: Windows,
 
 
 def test_a_key_is_shown_once_and_works_until_it_is_revoked(
-    stack: Stack, windows: Windows, newcomer, parrot_model: str
+    stack: Stack, windows: Windows, newcomer: Newcomer, parrot_model: str
 ):
     window = windows.open(newcomer(), "/settings/keys/")
     window.submit("Create the key", name="<i>my script</i>")
@@ -200,7 +202,7 @@ def reset_link(stack: Stack, person: Person) -> str:
         for path in sorted((stack.data / "mail").glob("*")):
             message = message_from_bytes(path.read_bytes(), policy=policy.default)
             if message["To"] == person.email:
-                return message.get_content()
+                return str(message.get_content())
         return ""
 
     found = re.search(r"https?://\S+", until(mail, 20, "the mail"))

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.flows.browsing import Person, Window, Windows, log_in
+from tests.flows.browsing import Newcomer, Person, Windows, log_in
 from tests.flows.stack import Stack, until
 
 pytestmark = pytest.mark.browser
@@ -15,7 +15,7 @@ def admin(stack: Stack) -> Person:
 
 
 def test_a_conversation_reads_as_a_dialogue(
-    windows: Windows, admin: Person, newcomer, parrot_model: str, smollm2: str
+    windows: Windows, admin: Person, newcomer: Newcomer, parrot_model: str, smollm2: str
 ):
     person = newcomer()
     window = windows.open(person)
@@ -41,10 +41,6 @@ def test_a_conversation_reads_as_a_dialogue(
     expect(operator.page.locator("[name=_save]")).to_have_count(0)
 
 
-def in_flight(window: Window, worker: str):
-    return window.page.locator("#live-list tr").filter(has_text=worker).locator(".field-in_flight")
-
-
 def test_the_workers_page_shows_by_itself_what_runs(
     stack: Stack, windows: Windows, admin: Person, alice: Person, slow_model: str
 ):
@@ -58,8 +54,10 @@ def test_the_workers_page_shows_by_itself_what_runs(
     window.ask("Count.", slow_model)
     window.wait_for_words(2)
     expect(fleet).to_have_text("1")
+    expect(row).to_contain_text("1 of 64")
     window.page.click("#stop")
     expect(fleet).to_have_text("0")
+    expect(row).to_contain_text("0 of 64")
     until(lambda: stack.in_flight(slow_model) == 0, 3, "the engine's stop")
     assert operator.page.url.endswith("/admin/workers/worker/")  # never loaded anew by hand
 

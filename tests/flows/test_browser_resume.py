@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.flows.browsing import COUNTED, SITE_AWAY, Person, Window, Windows, numbered_words
+from tests.flows.browsing import COUNTED, SITE_AWAY, Newcomer, Person, Window, Windows, numbered_words
 from tests.flows.stack import Stack, until
 
 pytestmark = pytest.mark.browser
@@ -14,7 +14,7 @@ WORDS_PER_SECOND = 50  # of `counting_model`
 
 
 @pytest.fixture
-def person(newcomer) -> Person:
+def person(newcomer: Newcomer) -> Person:
     """Somebody with no other answer running."""
     return newcomer()
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 from websockets.exceptions import InvalidStatus
 
-from tests.flows.browsing import NOT_FOUND, REFUSED, ChatSocket, Person, Windows, log_in
+from tests.flows.browsing import NOT_FOUND, REFUSED, ChatSocket, Newcomer, Person, Windows, log_in
 from tests.flows.stack import Stack, until
 
 SECRET = "alice's secret sentence"
@@ -196,7 +196,9 @@ def test_a_websocket_without_a_session_is_closed_with_4401(stack: Stack):
         assert socket.close_code() == 4401
 
 
-def test_a_log_out_ends_the_open_websockets_of_that_session_only(stack: Stack, newcomer, parrot_model: str):
+def test_a_log_out_ends_the_open_websockets_of_that_session_only(
+    stack: Stack, newcomer: Newcomer, parrot_model: str
+):
     first = newcomer()
     second = log_in(stack, first.name)
     with first.socket() as socket, second.socket() as other:
@@ -209,7 +211,7 @@ def test_a_log_out_ends_the_open_websockets_of_that_session_only(stack: Stack, n
         assert other.text_of(accepted["reply"]["id"]) == "Still here."
 
 
-def test_one_person_cannot_take_all_slots(stack: Stack, newcomer, slow_model: str):
+def test_one_person_cannot_take_all_slots(stack: Stack, newcomer: Newcomer, slow_model: str):
     greedy = newcomer()
     with greedy.socket() as socket:
         accepted = [socket.ask("Count.", slow_model) for _ in range(4)]
