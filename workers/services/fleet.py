@@ -1,8 +1,11 @@
 """What the database knows of the workers."""
 
-from datetime import UTC, datetime
+import logging
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import DataError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -12,11 +15,26 @@ from workers.models.fleet import STALE_AFTER
 from workers.protocol import HostedModel, WorkerStatus
 from workers.selectors import fleet
 
+logger = logging.getLogger(__name__)
+
+# Every start of a worker makes a row, since its name holds its process id.
+FORGET_AFTER = timedelta(days=30)
+
 
 def record_heartbeats() -> None:
     """Copy the live workers' heartbeats into their rows, and enter chat models nobody knew into the catalog."""
     for status in client.statuses():
-        record_heartbeat(status=status)
+        try:
+            record_heartbeat(status=status)
+        except (
+            ValueError,
+            OverflowError,
+            DataError,
+        ) as error:  # a worker of another version, or a strange clock
+            _complain(
+                f"The heartbeat of worker {status.worker!r} cannot be recorded: {type(error).__name__}."
+            )
+    Worker.objects.filter(last_seen_at__lt=timezone.now() - FORGET_AFTER).delete()
 
 
 @transaction.atomic
@@ -45,13 +63,25 @@ def record_heartbeat(*, status: WorkerStatus) -> Worker:
     return worker
 
 
-def discover(*, hosted: HostedModel) -> ChatModel:
-    """A worker started by hand brings its chat model along: it appears in the catalog, published, without a restart."""
-    chat_model, _ = ChatModel.objects.get_or_create(
-        name=hosted.name,
-        defaults={"engine": hosted.engine, "slots": hosted.slots, "description": "Brought by a worker."},
-    )
+def discover(*, hosted: HostedModel) -> ChatModel | None:
+    """A worker started by hand brings its chat model along: it appears in the catalog, published, without a restart.
+
+    None for one that the catalog would not take, which is logged.
+    """
+    defaults = {"engine": hosted.engine, "slots": hosted.slots, "description": "Brought by a worker."}
+    try:
+        ChatModel(name=hosted.name, **defaults).full_clean(validate_unique=False)
+    except ValidationError as error:
+        _complain(f"The catalog does not take the chat model {hosted.name!r}: {'; '.join(error.messages)}")
+        return None
+    chat_model, _ = ChatModel.objects.get_or_create(name=hosted.name, defaults=defaults)
     return chat_model
+
+
+@cache
+def _complain(message: str) -> None:
+    """Once: heartbeats come every few seconds."""
+    logger.warning(message)
 
 
 def forget(*, workers: QuerySet[Worker]) -> int:

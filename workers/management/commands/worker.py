@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from workers.engines.base import EngineError
 from workers.engines.registry import FACTORIES, EngineSpec
+from workers.models import ChatModel
 
 
 class Command(BaseCommand):
@@ -48,10 +51,24 @@ class Command(BaseCommand):
         # Here, so that `manage.py help` and the web load no engine host.
         from workers.lifecycle import run_worker
 
+        self._check(options)
         try:
             run_worker([self._spec(model, options) for model in options["model"]], name=name)
         except EngineError as error:
             raise CommandError(str(error)) from error
+
+    def _check(self, options: dict[str, Any]) -> None:
+        for option, least in (("slots", 1), ("context", 1), ("threads", 0), ("gpu_layers", -1)):
+            if options[option] is not None and options[option] < least:
+                name = option.replace("_", "-")
+                raise CommandError(f"--{name} must be at least {least}, not {options[option]}.")
+        for model in options["model"]:
+            try:
+                ChatModel(name=model).clean_fields(exclude={"slots", "engine"})
+            except ValidationError as error:
+                raise CommandError(f"--model {model!r}: {' '.join(error.messages)}") from None
+        if len(set(options["model"])) < len(options["model"]):
+            raise CommandError(f"--model: {', '.join(options['model'])} names one twice. Say each once.")
 
     def _spec(self, model: str, options: dict[str, Any]) -> EngineSpec:
         known = {"engine": "llama_cpp", "checkpoint": options["checkpoint"] or ""}
@@ -69,9 +86,6 @@ class Command(BaseCommand):
             "threads": options["threads"],
             "gpu_layers": options["gpu_layers"],
         }
-        for option in ("slots", "context"):
-            if options[option] is not None and options[option] < 1:
-                raise CommandError(f"--{option} must be at least 1, not {options[option]}.")
         return EngineSpec(
             name=model, **{**known, **{key: value for key, value in given.items() if value is not None}}
         )
@@ -79,7 +93,13 @@ class Command(BaseCommand):
     def _from_catalog(self, model: str) -> dict[str, Any]:
         from workers.selectors import catalog
 
-        found = catalog.find(name=model)
+        try:
+            found = catalog.find(name=model)
+        except DatabaseError as error:
+            raise CommandError(
+                f"The catalog cannot be read ({error}). Say what to load with --checkpoint, or set DATABASE_URL "
+                "and run `manage.py migrate`."
+            ) from error
         if found is None:
             raise CommandError(
                 f"The catalog has no chat model {model!r}. Add it in the admin, or say what to load with --checkpoint."

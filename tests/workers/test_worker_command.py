@@ -1,0 +1,102 @@
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.factories import make_chat_model
+from workers import lifecycle
+from workers.engines.base import EngineError
+from workers.engines.registry import EngineSpec
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What the command would start, instead of starting it."""
+    calls = []
+    monkeypatch.setattr(lifecycle, "run_worker", lambda specs, *, name="": calls.append((list(specs), name)))
+    return calls
+
+
+def worker(*arguments):
+    call_command("worker", *arguments, stdout=StringIO(), stderr=StringIO())
+
+
+def test_a_checkpoint_needs_no_catalog(started):
+    worker("--model", "mine", "--checkpoint", "/m.gguf", "--slots", "3", "--context", "999", "--threads", "2")
+    assert started == [
+        ([EngineSpec("mine", "llama_cpp", "/m.gguf", slots=3, context_length=999, threads=2)], "")
+    ]
+
+
+def test_a_scripted_model_needs_neither_catalog_nor_checkpoint(started):
+    worker("--model", "demo", "--engine", "scripted", "--name", "one")
+    assert started == [([EngineSpec("demo", "scripted", "")], "one")]
+
+
+def test_the_catalog_says_what_to_load(started, db):
+    make_chat_model("parrot", checkpoint="rate=5", slots=7, context_length=100)
+    worker("--model", "parrot")
+    assert started == [([EngineSpec("parrot", "scripted", "rate=5", slots=7, context_length=100)], "")]
+
+
+def test_the_command_line_says_it_louder(started, db):
+    make_chat_model("parrot", checkpoint="rate=5", slots=7)
+    worker("--model", "parrot", "--slots", "2", "--gpu-layers", "0")
+    assert started == [([EngineSpec("parrot", "scripted", "rate=5", slots=2, gpu_layers=0)], "")]
+
+
+def test_it_hosts_several(started, db):
+    for name in ("a", "b"):
+        make_chat_model(name)
+    worker("--model", "a", "--model", "b")
+    assert [spec.name for spec in started[0][0]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "--model"),
+        (["--model", "nobody"], "nobody"),
+        (["--model", "two words", "--checkpoint", "/m.gguf"], "two words"),
+        (["--model", "", "--checkpoint", "/m.gguf"], "--model"),
+        (["--model", "a", "--model", "b", "--checkpoint", "/m.gguf"], "--checkpoint"),
+        (["--model", "a", "--model", "a"], "a"),
+        (["--model", "a", "--engine", "magic"], "--engine"),
+        (["--model", "a", "--checkpoint", "/m.gguf", "--slots", "0"], "--slots"),
+        (["--model", "a", "--checkpoint", "/m.gguf", "--slots", "many"], "--slots"),
+        (["--model", "a", "--checkpoint", "/m.gguf", "--context", "-5"], "--context"),
+        (["--model", "a", "--checkpoint", "/m.gguf", "--threads", "-1"], "--threads"),
+        (["--model", "a", "--checkpoint", "/m.gguf", "--gpu-layers", "-2"], "--gpu-layers"),
+    ],
+)
+def test_it_says_what_is_wrong(started, db, arguments, named):
+    with pytest.raises(CommandError, match=named):
+        worker(*arguments)
+    assert started == []
+
+
+def test_an_engine_that_cannot_be_loaded_is_one_sentence(monkeypatch):
+    def refuse(specs, *, name=""):
+        raise EngineError("/m.gguf does not exist. Give the path of a GGUF file.")
+
+    monkeypatch.setattr(lifecycle, "run_worker", refuse)
+    with pytest.raises(CommandError, match="does not exist"):
+        worker("--model", "mine", "--checkpoint", "/m.gguf")
+
+
+def test_weights_that_are_not_there_end_the_command(tmp_path):
+    with pytest.raises(CommandError, match=r"gone\.gguf does not exist"):
+        worker("--model", "mine", "--checkpoint", str(tmp_path / "gone.gguf"))
+
+
+def test_a_machine_without_a_database_is_told_what_to_do(started, monkeypatch):
+    from django.db import OperationalError
+
+    from workers.selectors import catalog
+
+    def broken(*, name):
+        raise OperationalError("no such table: workers_chatmodel")
+
+    monkeypatch.setattr(catalog, "find", broken)
+    with pytest.raises(CommandError, match="--checkpoint"):
+        worker("--model", "parrot")
