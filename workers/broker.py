@@ -33,7 +33,7 @@ class BrokerClient:
 
     def __init__(self) -> None:
         self._statuses: list[WorkerStatus] = []
-        self._statuses_read_at = 0.0
+        self._statuses_read_at = float("-inf")
 
     def submit(self, request: GenerationRequest) -> None:
         client = broker()
@@ -86,5 +86,5 @@ class BrokerClient:
     def _is_served(self, chat_model: str) -> bool:
         if any(status.serves(chat_model) for status in self.statuses()):
             return True
-        self._statuses_read_at = 0.0  # it may have started since the copy was made
+        self._statuses_read_at = float("-inf")  # it may have started since the copy was made
         return any(status.serves(chat_model) for status in self.statuses())

@@ -44,11 +44,7 @@ def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "") -> None:
     Raises `EngineError` when something cannot be loaded.
     """
     worker = name or f"{specs[0].name}@{socket.gethostname()}-{os.getpid()}"
-    loaded: dict[str, Engine] = {}
-    for spec in specs:
-        began = time.monotonic()
-        loaded[spec.name] = registry.load(spec)
-        logger.info("%s is loaded (%s, %.1f s).", spec.name, spec.engine, time.monotonic() - began)
+    loaded = _load(specs)
     client = broker()
     engine_host = EngineHost(
         worker=worker,
@@ -66,6 +62,21 @@ def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "") -> None:
         engine_host.drain()
         engine_host.close()
         install(None)
+
+
+def _load(specs: Sequence[registry.EngineSpec]) -> dict[str, Engine]:
+    """The engines by chat model. Those that were loaded are freed again when one cannot be."""
+    loaded: dict[str, Engine] = {}
+    try:
+        for spec in specs:
+            began = time.monotonic()
+            loaded[spec.name] = registry.load(spec)
+            logger.info("%s is loaded (%s, %.1f s).", spec.name, spec.engine, time.monotonic() - began)
+    except BaseException:
+        for engine in loaded.values():
+            engine.close()
+        raise
+    return loaded
 
 
 def _consume(engine_host: EngineHost, pulse: "Pulse") -> None:

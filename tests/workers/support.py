@@ -79,9 +79,10 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
 class Server:
     """A Valkey with an append-only file, which a test may kill and start again."""
 
-    def __init__(self) -> None:
+    def __init__(self, socket: Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="chatsite-valkey-")
-        self.socket = Path(self._folder.name) / "valkey.sock"
+        self.socket = socket or Path(self._folder.name) / "valkey.sock"
+        self.socket.parent.mkdir(parents=True, exist_ok=True)
         self.url = f"unix://{self.socket}?db=0"
         self._process: subprocess.Popen[bytes] | None = None
 

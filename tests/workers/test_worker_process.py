@@ -1,0 +1,145 @@
+"""True worker processes on a true queue: what a kill and a stop do to a reply that is being written."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.workers.support import Server, make_request, text_of, wait_until
+from workers import client, fleet, ledger, reports, streams
+from workers.broker import BrokerClient, queue_key
+from workers.connections import broker
+from workers.protocol import ErrorCode, Failed, Finished
+
+pytestmark = pytest.mark.flow
+
+ROOT = Path(__file__).parents[2]
+WORDS = " ".join(f"w{number}" for number in range(150))
+
+
+@pytest.fixture
+def embedded():
+    """A Valkey where the settings of the tests, Celery's included, look for one."""
+    server = Server(Path(settings.REDIS_URL.removeprefix("unix://").partition("?")[0]))
+    server.start()
+    yield server
+    broker().connection_pool.disconnect()
+    server.remove()
+
+
+@pytest.fixture
+def processes(embedded):
+    """Starts workers of the chat model "counter", which says w0 to w149 in three seconds."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(name):
+        arguments = [
+            "--model",
+            "counter",
+            "--engine",
+            "scripted",
+            "--checkpoint",
+            "tokens=150&rate=50&slots=4",
+        ]
+        environment = {**os.environ, "REDIS_URL": embedded.url, "DJANGO_SETTINGS_MODULE": "chatsite.settings"}
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "manage.py", "worker", *arguments, "--name", name], cwd=ROOT, env=environment
+            )
+        )
+        wait_until(lambda: name in {status.worker for status in fleet.statuses(broker())}, 30)
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait(10)
+
+
+class Listener:
+    """Follows a reply in a thread."""
+
+    def __init__(self, request):
+        self.entries = []
+        self._request = request
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        self.entries.extend(BrokerClient().follow(self._request.id))
+
+    def wait(self, seconds):
+        self._thread.join(seconds)
+        assert not self._thread.is_alive()
+        return self.entries
+
+    @property
+    def alive(self):
+        return self._thread.is_alive()
+
+
+def submit():
+    request = make_request(chat_model="counter", report_task="tests.report", deadline=time.time() + 60)
+    BrokerClient().submit(request)
+    listener = Listener(request)
+    wait_until(lambda: len(streams.text_so_far(broker(), request.id)) > 30, 10)
+    return request, listener
+
+
+def reported():
+    return broker().llen(f"{settings.CELERY_KEY_PREFIX}{reports.CONTROL_QUEUE}")
+
+
+def test_a_reply_goes_on_when_its_worker_is_killed(processes):
+    running = {"one": processes("one"), "two": processes("two")}
+    request, listener = submit()
+    record = ledger.look_up(broker(), request.id)
+    running[record.worker].kill()
+    while listener.alive:  # what the control worker does
+        reports.rescuer().sweep()
+        time.sleep(0.2)
+    entries = listener.wait(1)
+    assert text_of(entries) == WORDS
+    assert isinstance(entries[-1].event, Finished)
+    wait_until(lambda: reported() == 1)
+
+
+def test_a_reply_goes_on_when_its_worker_is_stopped_and_ends_when_the_last_one_is(processes):
+    running = {"one": processes("one"), "two": processes("two")}
+    request, listener = submit()
+    first = ledger.look_up(broker(), request.id).worker
+    running[first].send_signal(signal.SIGTERM)
+    assert running[first].wait(10) == 0
+    wait_until(lambda: ledger.look_up(broker(), request.id).worker not in {"", first})
+    assert [status.worker for status in fleet.statuses(broker())] == [({"one", "two"} - {first}).pop()]
+
+    second = ledger.look_up(broker(), request.id).worker
+    running[second].send_signal(signal.SIGTERM)
+    assert running[second].wait(10) == 0
+    entries = listener.wait(5)
+    last = entries[-1].event
+    assert isinstance(last, Failed)
+    assert last.code is ErrorCode.WORKER_LOST
+    assert WORDS.startswith(text_of(entries))
+    assert reported() == 1
+    assert broker().llen(queue_key("counter")) == 0
+    with pytest.raises(client.NoWorker):
+        BrokerClient().submit(make_request(chat_model="counter"))
+
+
+def test_a_stop_is_heard_by_the_process(processes):
+    processes("one")
+    request, listener = submit()
+    began = time.monotonic()
+    BrokerClient().cancel(request.id)
+    entries = listener.wait(5)
+    assert time.monotonic() - began < 1
+    assert isinstance(entries[-1].event, Finished)
+    assert entries[-1].event.reason == "cancelled"
+    assert len(text_of(entries)) < len(WORDS)
