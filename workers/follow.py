@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -160,7 +160,7 @@ class FollowHub:
         self._client: redis.asyncio.Redis | None = None
         """The reader's, while it runs."""
 
-    async def follow(self, request_id: str, after: str = "") -> AsyncIterator[Entry]:
+    async def follow(self, request_id: str, after: str = "") -> AsyncGenerator[Entry, None]:
         """See `workers.client.afollow`."""
         streams.order(after)  # before anything else
         follower = _Follower(request_id, after)
@@ -263,7 +263,7 @@ def hub() -> FollowHub:
     return _hubs.setdefault(asyncio.get_running_loop(), FollowHub())
 
 
-async def afollow(request_id: str, after: str = "") -> AsyncIterator[Entry]:
-    async with contextlib.aclosing(hub().follow(request_id, after)) as entries:  # type: ignore[type-var]
+async def afollow(request_id: str, after: str = "") -> AsyncGenerator[Entry, None]:
+    async with contextlib.aclosing(hub().follow(request_id, after)) as entries:
         async for entry in entries:
             yield entry

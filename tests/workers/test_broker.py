@@ -2,9 +2,10 @@ import time
 
 import pytest
 import redis
+from celery import current_app
 from kombu.exceptions import OperationalError
 
-from tests.fakes import heartbeat
+from tests.fakes import InProcessClient, heartbeat
 from tests.workers.support import make_request
 from workers import broker as module
 from workers import client, ledger
@@ -91,15 +92,13 @@ class TestSubmitting:
         def refuse(*arguments, **options):
             raise OperationalError("no")
 
-        monkeypatch.setattr(module.current_app, "send_task", refuse)
+        monkeypatch.setattr(current_app, "send_task", refuse)
         with pytest.raises(ConnectionError):
             BrokerClient().publish("r", 1, "parrot")
 
     def test_the_message_holds_an_id_and_no_words(self, valkey, monkeypatch):
         sent = []
-        monkeypatch.setattr(
-            module.current_app, "send_task", lambda name, **options: sent.append((name, options))
-        )
+        monkeypatch.setattr(current_app, "send_task", lambda name, **options: sent.append((name, options)))
         heartbeat("one", "parrot")
         request = make_request("secret words")
         BrokerClient().submit(request)
@@ -126,8 +125,9 @@ class TestStatuses:
 
 
 class TestTheDoor:
-    def test_the_functions_lead_to_the_client_of_the_settings(self, workers_client):
-        assert client.current() is workers_client
+    def test_the_functions_lead_to_the_client_of_the_settings(self, workers_client: InProcessClient):
+        door: object = client.current()
+        assert door is workers_client
         assert client.is_served("parrot")
         assert not client.is_served("lorem")
         request = make_request("Hello")

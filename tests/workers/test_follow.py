@@ -184,7 +184,8 @@ class TestEndingBySilence:
 
     def test_what_was_written_while_it_asked_is_not_skipped(self, monkeypatch, collected, writer, request_):
         # The end of the stream is what a check for silence finds, but the follower has not had the words before it.
-        real, asked = streams.last_entry, []
+        real = streams.last_entry
+        asked: list[int] = []
 
         def write_first(*arguments):
             if not asked:

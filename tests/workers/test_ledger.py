@@ -1,4 +1,5 @@
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -98,7 +99,7 @@ class Forgetful:
 
 
 def test_whoever_is_not_told_the_answer_does_not_lose_the_race_to_himself(valkey, request_):
-    client = Forgetful(valkey)
+    client: Any = Forgetful(valkey)
     assert ledger.claim(client, request_.id, 1, "worker")
     assert ledger.requeue(client, request_.id, 1) == 2
     assert ledger.claim(client, request_.id, 2, "worker")

@@ -1,12 +1,13 @@
 import logging
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from tests.fakes import enter
 from tests.workers.support import make_request, text_of, wait_until, written
-from workers import fleet, ledger, lifecycle
+from workers import consumer, fleet, ledger, lifecycle
 from workers.connections import broker
 from workers.engines.base import EngineError
 from workers.engines.registry import EngineSpec
@@ -167,12 +168,12 @@ class TestTheProcess:
         assert text_of(written(valkey, request.id)) == "Hello"
 
     def test_it_loads_serves_drains_and_signs_off(self, valkey, monkeypatch):
-        seen = {}
+        seen: dict[str, Any] = {}
 
         def consume(**options):
             seen.update(options, host=lifecycle.host())
 
-        monkeypatch.setattr(lifecycle.consumer, "start", consume)
+        monkeypatch.setattr(consumer, "start", consume)
         specs = [EngineSpec("a", "scripted", "slots=3"), EngineSpec("b", "scripted", "slots=2")]
         lifecycle.run_worker(specs, name="mine")
         assert seen["queues"] == ["generate.a", "generate.b"]
@@ -186,7 +187,7 @@ class TestTheProcess:
         def consume(**options):
             raise RuntimeError("no broker")
 
-        monkeypatch.setattr(lifecycle.consumer, "start", consume)
+        monkeypatch.setattr(consumer, "start", consume)
         with pytest.raises(RuntimeError, match="no broker"):
             lifecycle.run_worker([EngineSpec("a", "scripted", "")])
         with pytest.raises(RuntimeError):

@@ -1,6 +1,7 @@
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.workers.support import Queue, at_once, make_request, text_of, wait_un
 from workers import follow, ledger, rescue, streams
 from workers.connections import broker
 from workers.engines.scripted import Script, ScriptedEngine
-from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, Report, Started
+from workers.protocol import Delta, Entry, ErrorCode, Failed, Finished, FinishReason, Report, Started
 from workers.streams import StreamWriter
 
 STOP = Finished(FinishReason.STOP)
@@ -332,7 +333,7 @@ class TestTrouble:
         enter(second)
         for each in (request_, second):
             die(each, writer)
-        published = []
+        published: list[str] = []
 
         def publish(request_id, attempt, chat_model):
             if not published:
@@ -364,6 +365,10 @@ class TestHandingOver:
         assert queue.rescuer.hand_over(request_.id, by="one")
 
 
+def heard_more_than(client, request, words):
+    return len(streams.text_so_far(client, request.id).split()) > words
+
+
 WORDS = " ".join(f"word{number}" for number in range(60))
 
 
@@ -374,7 +379,8 @@ def test_a_follower_sees_one_text_through_two_deaths(valkey, queue: Queue, worke
     fleet_ = {name: workers(name, ScriptedEngine("parrot", script)) for name in names}
     request = make_request()
     enter(request)
-    heard, thread = [], None
+    heard: list[Entry] = []
+    thread = None
 
     def listen():
         heard.extend(follow.follow(request.id))
@@ -383,8 +389,7 @@ def test_a_follower_sees_one_text_through_two_deaths(valkey, queue: Queue, worke
     listener.start()
     fleet_["one"].work_on(request.id, 1)
     for attempt, (dies, heir) in enumerate([("one", "two"), ("two", "three")], start=2):
-        reached = attempt * 8
-        wait_until(lambda reached=reached: len(streams.text_so_far(valkey, request.id).split()) > reached)
+        wait_until(partial(heard_more_than, valkey, request, attempt * 8))
         fleet_[dies].stop_beating()
         assert queue.rescuer.sweep() == 1
         assert queue.published[-1] == (request.id, attempt)

@@ -9,7 +9,7 @@ import redis
 from tests.workers.support import at_once, text_of, wait_until, written
 from workers import streams
 from workers.connections import broker
-from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, Started
+from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, Started, StreamEvent
 from workers.streams import StreamWriter
 
 STOP = Finished(FinishReason.STOP)
@@ -67,7 +67,15 @@ class TestOrder:
 
 class TestJoiningDeltas:
     def test_it_joins_neighbours_only(self):
-        events = [Delta("a"), Delta("b"), Started("w"), Delta("c"), Delta("d"), Delta("e"), STOP]
+        events: list[StreamEvent] = [
+            Delta("a"),
+            Delta("b"),
+            Started("w"),
+            Delta("c"),
+            Delta("d"),
+            Delta("e"),
+            STOP,
+        ]
         assert streams.join_deltas(events) == [Delta("ab"), Started("w"), Delta("cde"), STOP]
 
     def test_it_leaves_nothing_out(self):
@@ -442,7 +450,7 @@ class TestReleasing:
         stream = write(writer, "r", Started("w"), *map(Delta, "abcdef"))
         assert writer.release(stream, 5)
         assert streams.text_so_far(valkey, "r") == "abcdef"
-        assert streams.last_event(valkey, "r") == Delta(streams.last_event(valkey, "r").text)
+        assert isinstance(streams.last_event(valkey, "r"), Delta)
 
     def test_it_says_when_the_broker_is_away(self, server):
         writer = StreamWriter(redis.Redis.from_url(server.url, retry=None))

@@ -92,6 +92,13 @@ def submit():
     return request, listener
 
 
+def worker_of(request):
+    """Who has it; "" while nobody has."""
+    record = ledger.look_up(broker(), request.id)
+    assert record is not None
+    return record.worker
+
+
 def reported():
     return broker().llen(f"{settings.CELERY_KEY_PREFIX}{reports.CONTROL_QUEUE}")
 
@@ -99,8 +106,7 @@ def reported():
 def test_a_reply_goes_on_when_its_worker_is_killed(processes):
     running = {"one": processes("one"), "two": processes("two")}
     request, listener = submit()
-    record = ledger.look_up(broker(), request.id)
-    running[record.worker].kill()
+    running[worker_of(request)].kill()
     while listener.alive:  # what the control worker does
         reports.rescuer().sweep()
         time.sleep(0.2)
@@ -113,13 +119,13 @@ def test_a_reply_goes_on_when_its_worker_is_killed(processes):
 def test_a_reply_goes_on_when_its_worker_is_stopped_and_ends_when_the_last_one_is(processes):
     running = {"one": processes("one"), "two": processes("two")}
     request, listener = submit()
-    first = ledger.look_up(broker(), request.id).worker
+    first = worker_of(request)
     running[first].send_signal(signal.SIGTERM)
     assert running[first].wait(10) == 0
-    wait_until(lambda: ledger.look_up(broker(), request.id).worker not in {"", first})
+    wait_until(lambda: worker_of(request) not in {"", first})
     assert [status.worker for status in fleet.statuses(broker())] == [({"one", "two"} - {first}).pop()]
 
-    second = ledger.look_up(broker(), request.id).worker
+    second = worker_of(request)
     running[second].send_signal(signal.SIGTERM)
     assert running[second].wait(10) == 0
     entries = listener.wait(5)

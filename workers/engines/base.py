@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class Engine(Protocol):
 
     hosted: HostedModel
 
-    def stream(self, request: GenerationRequest, stop: StopSignal) -> Iterator[StreamEvent]:
+    def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
         """Yield `Delta`s, then exactly one `Finished` or `Failed`. Never raises after the first delta.
 
         * A delta never splits a character and never holds a part of a stop string.

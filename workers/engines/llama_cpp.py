@@ -10,7 +10,7 @@ import queue
 import secrets
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +87,7 @@ class LlamaCppEngine:
         """Of llama.cpp's own HTTP server, `http://127.0.0.1:PORT`."""
         return str(self._server.listening_address)
 
-    def stream(self, request: GenerationRequest, stop: StopSignal) -> Iterator[StreamEvent]:
+    def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
         meter = Meter()
         if not request.messages:
             yield meter.failed(ErrorCode.INVALID_REQUEST, "The request has no messages.")

@@ -17,7 +17,7 @@ other engines. A script is a query string, e.g. `rate=20&first=0.5&tokens=400`:
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -91,7 +91,7 @@ class ScriptedEngine:
             slots=self._script.slots or slots or DEFAULT_SLOTS,
         )
 
-    def stream(self, request: GenerationRequest, stop: StopSignal) -> Iterator[StreamEvent]:
+    def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
         script, meter = self._script, Meter()
         if not request.messages:
             yield meter.failed(ErrorCode.INVALID_REQUEST, "The request has no messages.")

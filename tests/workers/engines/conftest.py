@@ -1,6 +1,6 @@
 """The engines that keep the contract, and what a test needs to ask them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -20,7 +20,9 @@ class Asked:
         self.engine = engine
         self.real = engine.hosted.engine != "scripted"
 
-    def stream(self, request: GenerationRequest, stop: StopSignal | None = None) -> Iterator[StreamEvent]:
+    def stream(
+        self, request: GenerationRequest, stop: StopSignal | None = None
+    ) -> Generator[StreamEvent, None, None]:
         return self.engine.stream(request, stop or StopSignal())
 
     def ask(self, text: str = "Hello there", **values) -> "Answer":
@@ -73,4 +75,5 @@ def scripted() -> Asked:
 @pytest.fixture(params=["scripted", "llama_cpp"])
 def asked(request) -> Asked:
     """Each engine in turn."""
-    return request.getfixturevalue(request.param)
+    engine: Asked = request.getfixturevalue(request.param)
+    return engine

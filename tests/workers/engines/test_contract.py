@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 from tests.workers.engines.conftest import CONTEXT, SLOTS, Asked
 from tests.workers.support import at_once, make_request
@@ -12,7 +13,7 @@ COUNT = "Count from 1 to 100: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 
 STORY = "Tell me a story about a dog, a cat and a mouse that live in a small house by the sea, please."
 # With a seed llama.cpp reads the prompt anew, so that a request alone in the engine always answers alike.
-GREEDY = {"temperature": 0.0, "seed": 1}
+GREEDY: dict[str, Any] = {"temperature": 0.0, "seed": 1}
 
 
 def test_it_says_deltas_and_then_how_it_ended(asked: Asked):

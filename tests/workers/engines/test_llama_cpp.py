@@ -13,9 +13,9 @@ import pytest
 from tests.workers.engines.conftest import CONTEXT, Asked
 from tests.workers.support import at_once, make_request
 from workers.engines import llama_cpp as module
-from workers.engines.base import EngineError, StopSignal
+from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.llama_cpp import LlamaCppEngine, check_gguf, guess_tokens, payload
-from workers.protocol import ChatMessage, ErrorCode, Failed
+from workers.protocol import ChatMessage, Delta, ErrorCode, Failed, Finished
 
 LONG = "Please read this very carefully. " * 250  # 1,500 tokens
 
@@ -23,7 +23,7 @@ LONG = "Please read this very carefully. " * 250  # 1,500 tokens
 def rendered(engine: LlamaCppEngine, request) -> str:
     """The prompt that llama.cpp makes of the messages."""
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    return engine._post("/apply-template", {"messages": messages})["prompt"]
+    return str(engine._post("/apply-template", {"messages": messages})["prompt"])
 
 
 class TestCounting:
@@ -51,10 +51,12 @@ class TestCounting:
         texts = []
         request = make_request("Tell me a long story.", temperature=0.0, seed=1, max_tokens=300)
         for event in llama_cpp.stream(request, stop):
-            if event.type == "delta":
+            if isinstance(event, Delta):
                 texts.append(event.text)
                 if len(texts) == 6:
                     stop.set("cancelled")
+        assert isinstance(llama_cpp.engine, LlamaCppEngine)
+        assert isinstance(event, Finished)
         made = llama_cpp.engine.count_tokens("".join(texts))
         assert made <= event.usage.completion_tokens <= made + 2
         assert event.usage.prompt_tokens > 5
@@ -275,7 +277,7 @@ class TestTranslating:
         ],
     )
     def test_its_errors_are_told_without_its_words(self, error, code):
-        failed = module.failure(module.Meter(), error)
+        failed = module.failure(Meter(), error)
         assert failed.code is code
         assert "secret" not in failed.message
 
