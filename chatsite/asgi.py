@@ -7,8 +7,8 @@ import os
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
+from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
 
@@ -16,12 +16,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
 http_application = get_asgi_application()
 
 from arena.routing import websocket_urlpatterns  # noqa: E402
+from chatsite.origins import OwnPagesOnly, deny  # noqa: E402
+
+# Without a route for it, an unknown address would be an exception, and a 500.
+unknown = re_path(r"", deny)  # type: ignore[arg-type] # an ASGI application and no view, as Channels has it
+websocket_routes = URLRouter([*websocket_urlpatterns, unknown])
 
 application = ProtocolTypeRouter(
-    {
-        "http": http_application,
-        # Refuses a websocket whose Origin is missing or not in ALLOWED_HOSTS: browsers send cookies cross-site, and
-        # CORS does not apply to websockets.
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
-    }
+    {"http": http_application, "websocket": OwnPagesOnly(AuthMiddlewareStack(websocket_routes))}
 )

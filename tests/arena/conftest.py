@@ -26,7 +26,7 @@ class Page:
     """An open chat page of one person: a websocket through the whole ASGI application."""
 
     def __init__(self, cookie: str, origin: str | None = ORIGIN) -> None:
-        headers = [(b"cookie", f"sessionid={cookie}".encode())]
+        headers = [(b"host", b"localhost"), (b"cookie", f"sessionid={cookie}".encode())]
         if origin is not None:
             headers.append((b"origin", origin.encode()))
         self.socket = WebsocketCommunicator(application, "/ws/chat/", headers=headers)

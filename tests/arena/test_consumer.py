@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
 from django.contrib.sessions.models import Session
 
 from arena.consumers import FOLLOWED_AT_ONCE, FRAMES_AT_ONCE, ChatConsumer
 from arena.models import Conversation, Message, Reply
+from chatsite.asgi import application
 from tests.arena.conftest import ORIGIN, Page, make_conversation, make_reply, make_turn, text_of
 from workers.connections import broker
 
@@ -33,11 +35,41 @@ async def test_it_turns_away_a_made_up_session(db):
     assert await (await Page("x" * 32).open()).close_code() == 4401
 
 
-@pytest.mark.parametrize("origin", [None, "http://evil.example", "http://localhost.evil.example", "null", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "",
+        "null",
+        "http://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost:9000",  # another program's page on this machine, to which cookies go as well
+        "https://localhost",
+        "http://[",
+    ],
+)
 async def test_it_refuses_a_connection_from_another_site(alice, sign_in, origin):
     page = Page(await sync_to_async(sign_in)(alice), origin)
 
     connected, _ = await page.socket.connect(timeout=5)
+    assert not connected
+
+
+async def test_it_lets_in_the_public_address_of_a_proxy_that_rewrites_the_host(alice, sign_in, settings):
+    settings.CSRF_TRUSTED_ORIGINS = ["https://chat.example"]
+    cookie = await sync_to_async(sign_in)(alice)
+
+    page = await Page(cookie, "https://chat.example").open()
+
+    await page.send(type="watch", reply=str(uuid.uuid4()))
+    assert (await page.hear())["code"] == "not_found"
+
+
+async def test_an_unknown_address_is_refused_and_no_exception():
+    headers = [(b"host", b"localhost"), (b"origin", ORIGIN.encode())]
+    socket = WebsocketCommunicator(application, "/ws/nowhere/", headers=headers)
+
+    connected, _ = await socket.connect(timeout=5)
     assert not connected
 
 

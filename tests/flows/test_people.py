@@ -181,8 +181,9 @@ def test_a_foreign_wish_cannot_be_read_back_by_its_client_id(
     socket.text_of(accepted["reply"]["id"])
 
 
-def test_a_page_of_another_site_gets_no_websocket(alice: Person):
-    with pytest.raises(InvalidStatus) as refusal, alice.socket(origin="https://evil.example"):
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null"])
+def test_a_page_of_another_site_gets_no_websocket(alice: Person, origin: str):
+    with pytest.raises(InvalidStatus) as refusal, alice.socket(origin=origin):
         pass
     assert refusal.value.response.status_code == 403
 
