@@ -25,7 +25,7 @@ from workers.connections import (
     broker,
     new_async_broker,
 )
-from workers.protocol import LAST_EVENTS, Entry, ErrorCode, Failed, Finished, ProtocolError
+from workers.protocol import LAST_EVENTS, Entry, ErrorCode, Failed, Finished
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,12 @@ def abandoned(request_id: str, after: str) -> Finished | Failed | None:
         return None  # not silent at all: the entry came in this moment
     if newest is not None and isinstance(newest.event, LAST_EVENTS):
         return newest.event
-    record = ledger.look_up(broker(), request_id)
-    if record is None:
+    stands = ledger.glance(broker(), [request_id]).get(request_id)
+    if stands is None:
         return EXPIRED
-    if time.time() > record.request.deadline + 2 * CHECK_SECONDS:
+    if time.time() > stands.deadline + 2 * CHECK_SECONDS:
         return GIVEN_UP
-    if record.state == ledger.RUNNING and not fleet.is_alive(broker(), record.worker, record.since):
+    if stands.state == ledger.RUNNING and not fleet.is_alive(broker(), stands.worker, stands.since):
         return LOST
     return None
 
@@ -90,7 +90,7 @@ class Silence:
         self._first = False
         try:
             ending = abandoned(self._request_id, after)
-        except (redis.RedisError, ConnectionError, ProtocolError):
+        except (redis.RedisError, ConnectionError):
             return self._cut_off()
         self._cut_off_since = None
         # A heartbeat may be late, and the control worker may give the request to another worker: ask again. That

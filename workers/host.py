@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import redis
 
-from workers import ledger, streams
+from workers import ledger, rescue, streams
 from workers.connections import UNREACHABLE
 from workers.engines.base import Engine, StopSignal
 from workers.protocol import (
@@ -24,6 +24,7 @@ from workers.protocol import (
     FinishReason,
     GenerationRequest,
     HostedModel,
+    ProtocolError,
     Report,
     Started,
     StreamEvent,
@@ -93,7 +94,11 @@ class EngineHost:
 
     def work_on(self, request_id: str, attempt: int) -> None:
         """Claim the request, run it to its end and report. Does nothing when somebody else has it."""
-        record = ledger.claim(self._client, request_id, attempt, self.worker)
+        try:
+            record = ledger.claim(self._client, request_id, attempt, self.worker)
+        except ProtocolError as error:
+            rescue.discard(self._client, request_id, error)
+            return
         if record is None:
             return
         job = _Job(record.request, attempt, StopSignal())

@@ -7,6 +7,7 @@ another.
 
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,17 +29,26 @@ def key(request_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A request as the ledger has it."""
+class Glance:
+    """How a request stands, without what it says: that may be long, and is not needed to look after it."""
 
-    request: GenerationRequest
+    id: str
+    chat_model: str
     state: str
     attempt: int
     worker: str
     """Who took it, or "" while it is queued."""
     cancelled: bool
     since: float
-    """Unix time of the last change of state."""
+    """Unix time of the last change of state, by the clock of who changed it."""
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Glance):
+    """A request as the ledger has it."""
+
+    request: GenerationRequest
 
 
 # Each of the scripts that change a state takes a token of the call: redis-py sends a command again when the connection
@@ -106,6 +116,7 @@ def enter(pipeline: Any, request: GenerationRequest) -> None:
             "worker": "",
             "since": now,
             "chat_model": request.chat_model,
+            "deadline": request.deadline,
         },
     )
     pipeline.expire(key(request.id), KEEP_SECONDS)
@@ -115,7 +126,7 @@ def enter(pipeline: Any, request: GenerationRequest) -> None:
 def claim(client: redis.Redis, request_id: str, attempt: int, worker: str) -> Record | None:
     """Take a queued request for `worker`; None when it was taken, ended or given to a later attempt."""
     answer: Any = client.eval(_CLAIM, 1, key(request_id), attempt, worker, time.time(), _token())
-    return _record(dict(zip(answer[::2], answer[1::2], strict=True))) if answer else None
+    return _record(request_id, dict(zip(answer[::2], answer[1::2], strict=True))) if answer else None
 
 
 def requeue(client: redis.Redis, request_id: str, lost_attempt: int) -> int:
@@ -151,10 +162,30 @@ def drop(client: redis.Redis, request_id: str) -> None:
     pipeline.execute()
 
 
+def strike_off(client: redis.Redis, request_ids: Sequence[str]) -> None:
+    """Take requests that have ended or expired off the list of those in flight. What is known of them stays."""
+    if request_ids:
+        client.zrem(IN_FLIGHT, *request_ids)
+
+
 def look_up(client: redis.Redis, request_id: str) -> Record | None:
     """The request as it stands; None when it is unknown or has ended. Raises `ProtocolError` for an unreadable one."""
     fields: Any = client.hgetall(key(request_id))
-    return _record(fields) if fields.get(b"payload") else None
+    return _record(request_id, fields) if fields.get(b"payload") else None
+
+
+def glance(client: redis.Redis, request_ids: Sequence[str]) -> dict[str, Glance]:
+    """How those of `request_ids` stand that are known and have not ended, in the same order."""
+    pipeline = client.pipeline(transaction=False)
+    for request_id in request_ids:
+        pipeline.hmget(key(request_id), _GLANCED)
+    answers = zip(request_ids, pipeline.execute(), strict=True)
+    found = ((request_id, dict(zip(_GLANCED, values, strict=True))) for request_id, values in answers)
+    return {
+        request_id: Glance(**_glanced(request_id, fields))
+        for request_id, fields in found
+        if fields[b"state"] not in {None, DONE.encode()}
+    }
 
 
 def state(client: redis.Redis, request_id: str) -> str | None:
@@ -185,12 +216,22 @@ def _token() -> str:
     return uuid.uuid4().hex
 
 
-def _record(fields: dict[bytes, bytes]) -> Record:
-    return Record(
-        request=GenerationRequest.from_json(fields[b"payload"]),
-        state=fields[b"state"].decode(),
-        attempt=int(fields[b"attempt"]),
-        worker=fields.get(b"worker", b"").decode(),
-        cancelled=bool(fields.get(b"cancelled")),
-        since=float(fields.get(b"since", 0)),
-    )
+_GLANCED = [b"chat_model", b"state", b"attempt", b"worker", b"cancelled", b"since", b"deadline"]
+
+
+def _record(request_id: str, fields: Mapping[bytes, bytes]) -> Record:
+    return Record(request=GenerationRequest.from_json(fields[b"payload"]), **_glanced(request_id, fields))
+
+
+def _glanced(request_id: str, fields: Mapping[bytes, bytes | None]) -> dict[str, Any]:
+    texts = {name: (fields.get(name) or b"").decode() for name in _GLANCED}
+    return {
+        "id": request_id,
+        "chat_model": texts[b"chat_model"],
+        "state": texts[b"state"],
+        "attempt": int(texts[b"attempt"]),
+        "worker": texts[b"worker"],
+        "cancelled": bool(texts[b"cancelled"]),
+        "since": float(texts[b"since"]),
+        "deadline": float(texts[b"deadline"]),
+    }

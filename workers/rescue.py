@@ -6,7 +6,8 @@ is guarded by the ledger's attempt number, so two rescuers, or a worker that com
 
 import logging
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import redis
@@ -58,96 +59,119 @@ class Rescuer:
     def sweep(self) -> int:
         """Look after every request that has not ended; the number of those that were rescued or ended."""
         statuses = fleet.statuses(self._client)
-        return sum(self._look_at(request_id, statuses) for request_id in ledger.in_flight(self._client))
+        ids = ledger.in_flight(self._client)
+        standing = ledger.glance(self._client, ids)
+        ledger.strike_off(self._client, [request_id for request_id in ids if request_id not in standing])
+        handled = sum(self._safely(self._look_after, one, statuses) for one in standing.values())
+        lost = self._without_message(standing.values(), statuses)
+        return handled + sum(self._safely(self._publish_attempt, one, one.attempt) for one in lost)
 
     def hand_over(self, request_id: str, *, by: str) -> bool:
         """Give a running request to another worker than `by`; False when there is none."""
-        record = ledger.look_up(self._client, request_id)
-        return record is not None and self._give_to_another(record, fleet.statuses(self._client), by)
+        one = ledger.glance(self._client, [request_id]).get(request_id)
+        return one is not None and self._give_to_another(one, fleet.statuses(self._client), by)
 
-    def _look_at(self, request_id: str, statuses: list[WorkerStatus]) -> bool:
-        """One request. One that makes trouble must not keep the others from being looked after."""
+    def _safely(self, act: Callable[..., bool], one: ledger.Glance, *arguments: object) -> bool:
+        """Do something with one request. One that makes trouble must not keep the others from being looked after."""
         try:
-            record = ledger.look_up(self._client, request_id)
-            if record is None:
-                ledger.drop(self._client, request_id)
-                return False
-            return self._look_after(record, statuses)
+            return act(one, *arguments)
         except ProtocolError as error:
-            logger.error("Request %s cannot be read (%s) and is dropped.", request_id, error)
-            streams.append_last(self._client, request_id, MAX_ATTEMPTS + 1, UNREADABLE)
-            ledger.drop(self._client, request_id)
+            discard(self._client, one.id, error)
             return True
         except UNREACHABLE:
             raise
         except Exception as error:
-            logger.error("Request %s could not be looked after: %s", request_id, type(error).__name__)
+            logger.error("Request %s could not be looked after: %s", one.id, type(error).__name__)
             return False
 
-    def _look_after(self, record: ledger.Record, statuses: list[WorkerStatus]) -> bool:
+    def _look_after(self, one: ledger.Glance, statuses: list[WorkerStatus]) -> bool:
         now = time.time()
-        request = record.request
-        served = any(status.serves(request.chat_model) for status in statuses)
-        if record.state == ledger.QUEUED and record.cancelled:
-            return self._end(record, Finished(FinishReason.CANCELLED))
-        if now > request.deadline + DEADLINE_GRACE_SECONDS:
-            return self._end(record, Failed(ErrorCode.DEADLINE, "The answer took too long and was given up."))
-        if record.state == ledger.RUNNING:
-            if fleet.is_alive(self._client, record.worker, record.since):
+        if one.state == ledger.QUEUED and one.cancelled:
+            return self._end(one, Finished(FinishReason.CANCELLED))
+        if now > one.deadline + DEADLINE_GRACE_SECONDS:
+            return self._end(one, Failed(ErrorCode.DEADLINE, "The answer took too long and was given up."))
+        if one.state == ledger.RUNNING:
+            if fleet.is_alive(self._client, one.worker, one.since):
                 return False
-            return self._give_to_another(record, statuses, record.worker) or self._end(record, LOST)
-        waited = now - record.since
-        if not served and waited > NO_WORKER_GRACE_SECONDS:
-            message = f"No worker serves {request.chat_model} any more."
-            return self._end(record, Failed(ErrorCode.NO_WORKER, message))
-        if served and waited > LOST_MESSAGE_SECONDS and self._queue_length(request.chat_model) == 0:
-            return self._publish_attempt(record, record.attempt)
+            return self._give_to_another(one, statuses, one.worker) or self._end(one, LOST)
+        if now - one.since > NO_WORKER_GRACE_SECONDS and not _served(one, statuses):
+            message = f"No worker serves {one.chat_model} any more."
+            return self._end(one, Failed(ErrorCode.NO_WORKER, message))
         return False
 
-    def _give_to_another(self, record: ledger.Record, statuses: list[WorkerStatus], lost: str) -> bool:
-        others = [
-            s for s in statuses if s.serves(record.request.chat_model) and not _is(s, lost, record.since)
-        ]
-        if not others or record.attempt >= MAX_ATTEMPTS or self._has_ended(record):
-            return False
-        attempt = ledger.requeue(self._client, record.request.id, record.attempt)
-        return attempt > 0 and self._publish_attempt(record, attempt)
+    def _without_message(
+        self, standing: Iterable[ledger.Glance], statuses: list[WorkerStatus]
+    ) -> list[ledger.Glance]:
+        """Queued requests whose messages must be lost, since the queue has fewer messages than requests wait.
 
-    def _publish_attempt(self, record: ledger.Record, attempt: int) -> bool:
+        Which ones is a guess, the oldest; a message too many claims nothing.
+        """
+        waiting: dict[str, list[ledger.Glance]] = defaultdict(list)
+        for one in standing:
+            if one.state == ledger.QUEUED and _served(one, statuses):
+                waiting[one.chat_model].append(one)
+        lost = []
+        for chat_model, requests in waiting.items():
+            old = [one for one in requests if time.time() - one.since > LOST_MESSAGE_SECONDS]
+            if old:
+                missing = max(0, len(requests) - self._queue_length(chat_model))
+                lost += sorted(old, key=lambda one: one.since)[:missing]
+        return lost
+
+    def _give_to_another(self, one: ledger.Glance, statuses: list[WorkerStatus], lost: str) -> bool:
+        others = [status for status in statuses if not _is(status, lost, one.since)]
+        if one.attempt >= MAX_ATTEMPTS or not _served(one, others) or self._has_ended(one):
+            return False
+        attempt = ledger.requeue(self._client, one.id, one.attempt)
+        return attempt > 0 and self._publish_attempt(one, attempt)
+
+    def _publish_attempt(self, one: ledger.Glance, attempt: int) -> bool:
         """Publish attempt number `attempt`, with what earlier ones have delivered as its beginning."""
-        request_id = record.request.id
         request = None
         if attempt > 1:
-            if not streams.take_over(self._client, request_id, attempt):
+            record = ledger.look_up(self._client, one.id)
+            if record is None or not streams.take_over(self._client, one.id, attempt):
                 # Somebody has ended the stream between our look and the fence.
-                return self._end(replace(record, attempt=attempt), LOST)
-            request = replace(record.request, prefix=streams.text_so_far(self._client, request_id))
-        if not ledger.renew(self._client, request_id, attempt, request):
+                return self._end(replace(one, attempt=attempt), LOST)
+            request = replace(record.request, prefix=streams.text_so_far(self._client, one.id))
+        if not ledger.renew(self._client, one.id, attempt, request):
             return False
-        self._publish(request_id, attempt, record.request.chat_model)
-        logger.info("Request %s goes on as attempt %d.", request_id, attempt)
+        self._publish(one.id, attempt, one.chat_model)
+        logger.info("Request %s goes on as attempt %d.", one.id, attempt)
         return True
 
-    def _has_ended(self, record: ledger.Record) -> bool:
-        return isinstance(streams.last_event(self._client, record.request.id), LAST_EVENTS)
+    def _has_ended(self, one: ledger.Glance) -> bool:
+        return isinstance(streams.last_event(self._client, one.id), LAST_EVENTS)
 
-    def _end(self, record: ledger.Record, event: Finished | Failed) -> bool:
+    def _end(self, one: ledger.Glance, event: Finished | Failed) -> bool:
         """Close the request with `event`, or with the last event its worker had still written itself.
 
         The stream first: it decides between this and whoever else wants to end it or to go on with it, and when we die
         in between the next sweep finds an ended stream and does the rest.
         """
-        request = record.request
-        written = streams.append_last(self._client, request.id, record.attempt, event)
-        if not isinstance(written, LAST_EVENTS) or not ledger.finish(
-            self._client, request.id, record.attempt
-        ):
+        record = ledger.look_up(self._client, one.id)
+        if record is None:
             return False
+        written = streams.append_last(self._client, one.id, one.attempt, event)
+        if not isinstance(written, LAST_EVENTS) or not ledger.finish(self._client, one.id, one.attempt):
+            return False
+        request = record.request
         if request.report_task:
-            text = streams.text_so_far(self._client, request.id)
-            self._send_report(request.report_task, Report.of(request, text, written, record.worker))
-        logger.info("Request %s was ended for its worker: %s.", request.id, written.type)
+            text = streams.text_so_far(self._client, one.id)
+            self._send_report(request.report_task, Report.of(request, text, written, one.worker))
+        logger.info("Request %s was ended for its worker: %s.", one.id, written.type)
         return True
+
+
+def discard(client: redis.Redis, request_id: str, error: ProtocolError) -> None:
+    """End a request that cannot be read: a newer version wrote it. Nobody can be told but those who follow."""
+    logger.error("Request %s cannot be read (%s) and is dropped.", request_id, error)
+    streams.append_last(client, request_id, MAX_ATTEMPTS + 1, UNREADABLE)
+    ledger.drop(client, request_id)
+
+
+def _served(one: ledger.Glance, statuses: list[WorkerStatus]) -> bool:
+    return any(status.serves(one.chat_model) for status in statuses)
 
 
 def _is(status: WorkerStatus, worker: str, since: float) -> bool:

@@ -110,6 +110,18 @@ class TestAnswering:
         assert text_of(written(valkey, request.id)) == WHOLE
         assert len(worker.reports) == 1
 
+    def test_a_request_it_cannot_read_ends_at_once(self, valkey, workers, caplog):
+        worker = workers("one", scripted())
+        request = make_request("secret words")
+        enter(request)
+        valkey.hset(ledger.key(request.id), "payload", '{"messages": "secret words"}')
+        worker.work_on(request.id).join(5)
+        last = last_of(valkey, request)
+        assert isinstance(last, Failed)
+        assert last.code is ErrorCode.INVALID_REQUEST
+        assert ledger.in_flight(valkey) == []
+        assert "secret" not in caplog.text
+
     def test_many_at_once_do_not_mix(self, valkey, workers):
         worker = workers("one", scripted("rate=200"))
         requests = [make_request(f"I am number {number} of many.") for number in range(24)]

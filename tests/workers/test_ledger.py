@@ -141,6 +141,29 @@ def test_cancelling_an_unknown_request_leaves_nothing_behind(valkey):
     assert ledger.cancelled(valkey, []) == set()
 
 
+def test_a_glance_shows_how_requests_stand_without_their_words(valkey, request_):
+    other = make_request(chat_model="lorem")
+    enter(other)
+    ledger.claim(valkey, other.id, 1, "worker")
+    ended = make_request()
+    enter(ended)
+    ledger.finish(valkey, ended.id, 1)
+    found = ledger.glance(valkey, [other.id, "unknown", ended.id, request_.id])
+    assert list(found) == [other.id, request_.id]
+    first, second = found.values()
+    assert (first.state, first.worker, first.chat_model) == ("running", "worker", "lorem")
+    assert (second.state, second.worker, second.deadline) == ("queued", "", request_.deadline)
+    assert "secret" not in str(found)
+    assert ledger.glance(valkey, []) == {}
+
+
+def test_striking_off_leaves_what_is_known(valkey, request_):
+    ledger.strike_off(valkey, [])
+    ledger.strike_off(valkey, [request_.id, "unknown"])
+    assert ledger.in_flight(valkey) == []
+    assert ledger.state(valkey, request_.id) == "queued"
+
+
 def test_nothing_is_known_of_an_unknown_request(valkey):
     assert ledger.look_up(valkey, "unknown") is None
     assert ledger.state(valkey, "unknown") is None
