@@ -24,7 +24,18 @@ def valkey_url() -> Iterator[str]:
     """A Valkey of the session's own, on a unix socket, without persistence."""
     folder = Path(tempfile.mkdtemp(prefix="chatsite-valkey-"))
     socket = folder / "valkey.sock"
-    arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    arguments = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+    ]
     server = subprocess.Popen([get_binary_path(), *arguments], stdout=subprocess.DEVNULL)
     url = f"unix://{socket}?db=0"
     with redis.Redis.from_url(url) as connection:
