@@ -108,7 +108,8 @@ AUDIT = """
 window.audit = (box) => {
   const tags = new Set(`a blockquote br button code del div em h3 h4 h5 h6 hr li ol p pre s span strong table tbody td
     th thead tr ul`.split(/\\s+/));
-  const attributes = new Set(`class dir href title start target rel tabindex role aria-label type data-action`.split(" "));
+  const attributes = new Set(`class dir href title start target rel tabindex role aria-label type
+    data-action`.split(/\\s+/));
   const found = [];
   for (const node of box.querySelectorAll("*")) {
     if (!tags.has(node.localName) || node.namespaceURI !== "http://www.w3.org/1999/xhtml") found.push(node.nodeName);
