@@ -53,24 +53,32 @@ RETRY_SECONDS = 0.2
 
 # KEYS: stream. ARGV: attempt, number of the first entry, seconds to keep, then four flat fields per entry.
 # Returns 1 when all of it is in the stream, 0 when the stream has gone on or ended without this writer.
+# The look at the newest entry costs more than an append, so it is taken where an attempt begins, where somebody ends
+# the stream from outside, and when Redis refuses an id as not above the last one.
 _APPEND = """
-local attempt, number = tonumber(ARGV[1]), tonumber(ARGV[2])
-local highest = number + (#ARGV - 3) / 4 - 1
-local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-if newest then
-  local there, count = string.match(newest[1], '(%d+)-(%d+)')
-  there, count = tonumber(there), tonumber(count)
-  local kind = newest[2][2]
-  if there > attempt or (there == attempt and count > highest) then return 0 end
-  if (kind == 'finished' or kind == 'failed') and not (there == attempt and count >= number) then return 0 end
-  if there == attempt and count >= number then number = count + 1 end
-end
-local first = tonumber(ARGV[2])
-for n = number, highest do
+local attempt, first = tonumber(ARGV[1]), tonumber(ARGV[2])
+local highest = first + (#ARGV - 3) / 4 - 1
+local function add(call, n)
   local at = 4 + (n - first) * 4
   local id = string.format('%.0f-%.0f', attempt, n)
-  redis.call('XADD', KEYS[1], id, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+  return call('XADD', KEYS[1], id, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
 end
+local number = first
+if first > 1 and first < 1e15 and type(add(redis.pcall, first)) == 'string' then
+  number = first + 1
+else
+  local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+  if newest then
+    local there, count = string.match(newest[1], '(%d+)-(%d+)')
+    there, count = tonumber(there), tonumber(count)
+    local ours = there == attempt and count >= first
+    local kind = newest[2][2]
+    if there > attempt or (there == attempt and count > highest) then return 0 end
+    if (kind == 'finished' or kind == 'failed') and not ours then return 0 end
+    if ours then number = count + 1 end
+  end
+end
+for n = number, highest do add(redis.call, n) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """

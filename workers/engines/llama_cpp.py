@@ -313,7 +313,12 @@ def failure(meter: Meter, error: dict[str, Any]) -> Failed:
 
 
 def _load(path: Path, *, slots: int, context_length: int, threads: int, gpu_layers: int, key: str) -> Any:
-    import xllamacpp  # here, so that the contract tests of other engines need no llama.cpp
+    try:
+        import xllamacpp  # here, so that the contract tests of other engines need no llama.cpp
+    except ImportError as error:
+        raise EngineError(
+            f"llama.cpp cannot be used ({error}). On Debian: apt-get install libgomp1"
+        ) from error
 
     cores = threads or psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     parameters = xllamacpp.CommonParams()
