@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.cache_room import CacheRoom, Ticket
+from workers.engines.cores import usable_cores
 from workers.engines.stopping import StopStrings
 from workers.protocol import (
     Delta,
@@ -320,7 +319,7 @@ def _load(path: Path, *, slots: int, context_length: int, threads: int, gpu_laye
             f"llama.cpp cannot be used ({error}). On Debian: apt-get install libgomp1"
         ) from error
 
-    cores = threads or psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    cores = threads or usable_cores()
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.n_ctx = context_length  # 0 = what the checkpoint was made for
