@@ -96,8 +96,9 @@ class TestFullCache:
         engine.close()
 
     def test_requests_that_do_not_fit_together_all_get_to_the_end(self, narrow: Asked):
-        # Each needs about 150 of the 256 tokens; llama.cpp by itself would end all of them with an error.
-        text = "Count from 11 to 1000, one number after the other."
+        # The prompts alone need more than the 256 tokens, however long the answers get; llama.cpp by itself would end
+        # all three with an error.
+        text = "word " * 60 + "Count from 11 to 1000, one number after the other."
         answers = at_once(3, lambda number: narrow.ask(text, temperature=0.0, max_tokens=100 + number))
         for answer in answers:
             assert answer.reason in {"stop", "length"}
