@@ -172,6 +172,25 @@ def test_it_asks_for_the_rest_after_a_lost_connection(open_chat):
     expect(answer_of(page)).to_have_text("one two three")
 
 
+def test_it_does_not_wait_for_a_farewell_from_a_network_that_is_gone(open_chat):
+    page, site = open_chat()
+    write(page, "Say hello")
+    reply = site.accept(site.next_frame("send"))
+    site.say(reply, "He", "l", "lo")
+    expect(answer_of(page)).to_have_text("Hello")
+    # Cut off as it is, the other end does not answer the closing handshake.
+    site.sockets[0].on_close(lambda code, reason: None)
+
+    page.context.set_offline(True)
+    page.context.set_offline(False)
+
+    assert site.next_frame("watch") == {"type": "watch", "reply": reply, "after": "3-0"}
+    assert len(site.sockets) == 2
+    site.say(reply, " again", first=4)
+    site.finish(reply)
+    expect(answer_of(page)).to_have_text("Hello again")
+
+
 def test_it_replaces_what_it_has_by_a_whole_text(open_chat):
     page, site = open_chat()
     write(page, "Count")

@@ -6,6 +6,7 @@ const LONGEST_PAUSE = 15_000;
 const WATCH_AGAIN = 3000;
 const NOT_SIGNED_IN = 4401;
 const REFUSED_FRAME = 4400;
+const ABNORMAL = 1006; // as browsers call a connection that ended without a word
 
 /** Fires: `frame` (detail: the frame), `state` (detail: "connecting" | "open" | "lost" | "offline"), `refused`,
  *  `signedout`. */
@@ -22,7 +23,7 @@ export class ChatSocket extends EventTarget {
     this.#address = new URL(path, location.href);
     this.#address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     window.addEventListener("online", () => this.#hurry());
-    window.addEventListener("offline", () => this.#socket?.close());
+    window.addEventListener("offline", () => this.#abandon());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#hurry());
     // A page in the back/forward cache must not hold a connection.
     window.addEventListener("pagehide", () => this.#socket?.close());
@@ -114,6 +115,14 @@ export class ChatSocket extends EventTarget {
     const pause = Math.min(FIRST_PAUSE * 2 ** this.#attempts, LONGEST_PAUSE) * (0.75 + Math.random() / 2);
     this.#attempts += 1;
     this.#timer = setTimeout(() => this.connect(), pause);
+  }
+
+  // Without a network nobody answers the closing handshake, and browsers wait a minute for it before they say "close".
+  #abandon() {
+    const socket = this.#socket;
+    if (!socket) return;
+    socket.close();
+    this.#closed(socket, ABNORMAL);
   }
 
   #hurry() {
