@@ -6,6 +6,7 @@ also listens on a loopback port, which is closed to others by a random key; it i
 
 import json
 import logging
+import os
 import queue
 import secrets
 import threading
@@ -312,6 +313,10 @@ def failure(meter: Meter, error: dict[str, Any]) -> Failed:
 
 
 def _load(path: Path, *, slots: int, context_length: int, threads: int, gpu_layers: int, key: str) -> Any:
+    # Threads that wait for each other sleep instead of spinning. On a machine that has nothing else to do spinning is
+    # quicker; with one other busy process it is several times slower. Read when the library is loaded. See
+    # docs/design/engines.md.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import xllamacpp  # here, so that the contract tests of other engines need no llama.cpp
     except ImportError as error:

@@ -111,7 +111,7 @@ def busy(asked: Asked) -> float:
 def test_a_stopped_request_frees_its_slot(asked: Asked):
     for _ in range(SLOTS + 1):
         stop = StopSignal()
-        events = asked.stream(make_request(COUNT * 3, **GREEDY, max_tokens=1000), stop)
+        events = asked.stream(make_request(COUNT, **GREEDY, max_tokens=1000), stop)
         next(events)
         stop.set("cancelled")
         list(events)
@@ -121,7 +121,7 @@ def test_a_stopped_request_frees_its_slot(asked: Asked):
 def test_a_request_that_nobody_reads_any_more_frees_its_slot(asked: Asked):
     for _ in range(SLOTS + 1):
         stop = StopSignal()
-        events = asked.stream(make_request(COUNT * 3, **GREEDY, max_tokens=1000), stop)
+        events = asked.stream(make_request(COUNT, **GREEDY, max_tokens=1000), stop)
         next(events)
         events.close()
         assert not stop.is_set(), "the signal is the caller's"
