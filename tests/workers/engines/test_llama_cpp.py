@@ -17,7 +17,7 @@ from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.llama_cpp import LlamaCppEngine, check_gguf, guess_tokens, payload
 from workers.protocol import ChatMessage, Delta, ErrorCode, Failed, Finished
 
-LONG = "Please read this very carefully. " * 150  # about 1,050 tokens, three steps
+LONG = "Please read this very carefully. " * 100  # about 700 tokens, six steps
 
 
 def rendered(engine: LlamaCppEngine, request) -> str:
