@@ -9,6 +9,7 @@ import json
 import random
 import ssl
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -171,7 +172,7 @@ async def chat_by_socket(
             frame = {
                 "type": "send",
                 "text": text,
-                "client_id": "1",
+                "client_id": uuid.uuid4().hex,
                 "conversation": None,
                 "chat_model": chat_model,
             }

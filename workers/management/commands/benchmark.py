@@ -146,7 +146,7 @@ class Command(BaseCommand):
         return total < limit
 
     def _scripted_worker(self, rate: float, tokens: int) -> "_Child":
-        script = f"rate={rate}&tokens={tokens}&slots=2000"
+        script = f"rate={rate}&tokens={tokens}&slots=512"
         return _Child("worker", "--model", "scripted-load", "--engine", "scripted", "--checkpoint", script)
 
     def _key(self) -> str:
@@ -199,14 +199,14 @@ class _Child:
             stderr=self._log,
         )
         until = time.monotonic() + 60
-        while not client.is_served("scripted-load"):
+        # Served, and entered into the catalog by the control worker.
+        while not (client.is_served("scripted-load") and catalog.find(name="scripted-load")):
             if self._process.poll() is not None or time.monotonic() > until:
                 self._log.seek(0)
                 raise CommandError(
                     f"The worker did not start: {self._log.read().decode(errors='replace')[-500:]}"
                 )
             time.sleep(0.2)
-        time.sleep(6)  # until the control worker has entered the chat model into the catalog
 
     def __exit__(self, *details: object) -> None:
         self._process.terminate()
