@@ -160,7 +160,7 @@ class StreamWriter:
     """
 
     def __init__(
-        self, client: redis.Redis, *, floor: float = 0.02, per_stream: float = 0.0004, cap: float = 0.09
+        self, client: redis.Redis, *, floor: float = 0.05, per_stream: float = 0.0003, cap: float = 0.09
     ):
         self._client = client
         self._floor, self._per_stream, self._cap = floor, per_stream, cap
