@@ -13,6 +13,10 @@ from workers.models import ChatModel
 class Conversation(models.Model):
     """One talk: its settings hold for the next message, so a reply keeps a copy of what made it."""
 
+    class Side(models.TextChoices):
+        LEFT = "left", "Left"
+        RIGHT = "right", "Right"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
@@ -33,12 +37,18 @@ class Conversation(models.Model):
     max_tokens = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1_000_000)]
     )
+    # One side of a battle is a conversation that the chat pages neither list nor open: they would name its chat model.
+    battle = models.ForeignKey(
+        "arena.Battle", on_delete=models.CASCADE, null=True, blank=True, related_name="sides"
+    )
+    side = models.CharField(max_length=5, choices=Side.choices, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["-updated_at"]
         indexes = [models.Index(fields=["owner", "-updated_at"], name="conversations_of_owner")]
+        constraints = [models.UniqueConstraint(fields=["battle", "side"], name="one_conversation_per_side")]
 
     def __str__(self) -> str:
         return self.title or "New conversation"

@@ -34,7 +34,8 @@ class Group(NamedTuple):
 
 
 def owned_by(owner: User) -> QuerySet[Conversation]:
-    return Conversation.objects.filter(owner=owner)
+    """Without the sides of battles, which only the arena's pages may show."""
+    return Conversation.objects.filter(owner=owner, battle=None)
 
 
 def owned_conversation(*, owner: User, conversation_id: uuid.UUID) -> Conversation:
@@ -48,7 +49,7 @@ def owned_conversation(*, owner: User, conversation_id: uuid.UUID) -> Conversati
 def owned_message(*, owner: User, message_id: int) -> Message:
     """See `owned_conversation`."""
     messages = Message.objects.select_related("conversation__chat_model")
-    message = messages.filter(pk=message_id, conversation__owner=owner).first()
+    message = messages.filter(pk=message_id, conversation__in=owned_by(owner)).first()
     if message is None:
         raise NotFound("This message does not exist (any more).", field="message")
     return message
@@ -56,7 +57,7 @@ def owned_message(*, owner: User, message_id: int) -> Message:
 
 def owned_reply(*, owner: User, reply_id: uuid.UUID) -> Reply:
     """See `owned_conversation`."""
-    reply = Reply.objects.filter(pk=reply_id, message__conversation__owner=owner).first()
+    reply = Reply.objects.filter(pk=reply_id, message__conversation__in=owned_by(owner)).first()
     if reply is None:
         raise NotFound("This answer does not exist (any more).", field="reply")
     return reply
