@@ -1,15 +1,10 @@
 """The chat pages: each view fetches with permission, calls one service, and responds."""
 
 import uuid
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec, cast
 
-from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -19,25 +14,7 @@ from arena.models import Conversation
 from arena.selectors import chat_models
 from arena.selectors import conversations as selectors
 from arena.services import conversations
-from chatsite.accounts.models import User
-
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
-
-def for_members(view: View[P]) -> View[P]:
-    """`login_required` for whole pages and for htmx, which would put the login page into the middle of another one."""
-
-    @wraps(view)
-    @never_cache  # the back button must not show a conversation after the log-out
-    def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if request.user.is_authenticated:
-            return view(request, *args, **kwargs)
-        if request.headers.get("HX-Request"):
-            return HttpResponseClientRedirect(reverse("accounts:login"))
-        return redirect_to_login(request.get_full_path())
-
-    return checked
+from arena.views.members import for_members, member
 
 
 @require_safe
@@ -69,7 +46,7 @@ def sidebar(request: HttpRequest) -> HttpResponse:
 def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     try:
         renamed = conversations.rename(
-            owner=_owner(request), conversation_id=conversation_id, title=request.POST.get("title", "")
+            owner=member(request), conversation_id=conversation_id, title=request.POST.get("title", "")
         )
     except NotFound as error:
         raise Http404 from error
@@ -82,7 +59,7 @@ def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 @for_members
 def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     try:
-        conversations.delete(owner=_owner(request), conversation_id=conversation_id)
+        conversations.delete(owner=member(request), conversation_id=conversation_id)
     except NotFound as error:
         raise Http404 from error
     if request.POST.get("open") == str(conversation_id):
@@ -90,20 +67,15 @@ def delete(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     return HttpResponse()
 
 
-def _owner(request: HttpRequest) -> User:
-    """For views behind `for_members`, which have one."""
-    return cast("User", request.user)
-
-
 def _owned(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
     try:
-        return selectors.owned_conversation(owner=_owner(request), conversation_id=conversation_id)
+        return selectors.owned_conversation(owner=member(request), conversation_id=conversation_id)
     except NotFound as error:
         raise Http404 from error
 
 
 def _sidebar_context(request: HttpRequest) -> dict[str, object]:
-    listed = selectors.sidebar(_owner(request))
+    listed = selectors.sidebar(member(request))
     return {"conversations": listed, "conversation_groups": selectors.grouped_by_day(listed)}
 
 
