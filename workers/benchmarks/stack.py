@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,11 @@ from pathlib import Path
 import psutil
 from django.conf import settings
 
+from workers import client
+from workers.selectors import catalog
+
 READY_SECONDS = 180
+WORKER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,35 @@ def _wait_ready(process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"The stack did not become ready:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.1)
+
+
+class WorkerBeside:
+    """`manage.py worker ARGUMENTS` (with `--model NAME` first) beside a stack; ready when that chat model is served."""
+
+    def __init__(self, *arguments: str):
+        self._arguments = arguments
+        self._chat_model = arguments[arguments.index("--model") + 1]
+
+    def __enter__(self) -> psutil.Process:
+        self._log = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "manage.py", "worker", *self._arguments],
+            cwd=Path(settings.BASE_DIR),
+            stdout=self._log,
+            stderr=self._log,
+        )
+        until = time.monotonic() + WORKER_SECONDS
+        # Served, and entered into the catalog by the control worker.
+        while not (client.is_served(self._chat_model) and catalog.find(name=self._chat_model)):
+            if self._process.poll() is not None or time.monotonic() > until:
+                self._log.seek(0)
+                raise RuntimeError(
+                    f"The worker did not start: {self._log.read().decode(errors='replace')[-500:]}"
+                )
+            time.sleep(0.2)
+        return psutil.Process(self._process.pid)
+
+    def __exit__(self, *details: object) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        self._log.close()

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from workers.benchmarks import streams, tax
 from workers.benchmarks.load import check_loopback
-from workers.benchmarks.stack import running
+from workers.benchmarks.stack import WorkerBeside, running
 from workers.engines.registry import locate
 from workers.selectors import catalog
 
@@ -145,9 +143,9 @@ class Command(BaseCommand):
         self._say(f"{total / 2**20:>8.1f} MiB  together, {total / limit:.2f} of the limit of 1 GiB")
         return total < limit
 
-    def _scripted_worker(self, rate: float, tokens: int) -> "_Child":
+    def _scripted_worker(self, rate: float, tokens: int) -> WorkerBeside:
         script = f"rate={rate}&tokens={tokens}&slots=512"
-        return _Child("worker", "--model", "scripted-load", "--engine", "scripted", "--checkpoint", script)
+        return WorkerBeside("--model", "scripted-load", "--engine", "scripted", "--checkpoint", script)
 
     def _key(self) -> str:
         # Here, so that `manage.py help` does not depend on the order of apps.
@@ -180,35 +178,3 @@ class Command(BaseCommand):
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
-
-
-class _Child:
-    """A `manage.py` command beside the stack, ready when its chat model is served."""
-
-    def __init__(self, *arguments: str):
-        self._arguments = arguments
-
-    def __enter__(self) -> None:
-        from workers import client
-
-        self._log = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "manage.py", *self._arguments],
-            cwd=Path(settings.BASE_DIR),
-            stdout=self._log,
-            stderr=self._log,
-        )
-        until = time.monotonic() + 60
-        # Served, and entered into the catalog by the control worker.
-        while not (client.is_served("scripted-load") and catalog.find(name="scripted-load")):
-            if self._process.poll() is not None or time.monotonic() > until:
-                self._log.seek(0)
-                raise CommandError(
-                    f"The worker did not start: {self._log.read().decode(errors='replace')[-500:]}"
-                )
-            time.sleep(0.2)
-
-    def __exit__(self, *details: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        self._log.close()
