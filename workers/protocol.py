@@ -252,6 +252,10 @@ class Report:
         )
 
 
+MOST_SLOTS = 32_767
+"""A small integer of every database. The scripted engine is asked for hundreds, a real one rarely for more than 64."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostedModel:
     """A chat model as its worker describes it."""

@@ -7,7 +7,7 @@ from django.utils import timezone
 from tests.fakes import heartbeat
 from workers import client
 from workers.models import ChatModel, Worker
-from workers.protocol import HostedModel, WorkerStatus
+from workers.protocol import MOST_SLOTS, HostedModel, WorkerStatus
 from workers.services import fleet
 from workers.tasks import record_heartbeats
 
@@ -54,6 +54,10 @@ class TestRecordingAHeartbeat:
         fleet.record_heartbeat(status=status())
         chat_model = ChatModel.objects.get(name="lorem")
         assert (chat_model.engine, chat_model.slots, chat_model.published) == ("scripted", 2, True)
+
+    def test_a_chat_model_with_very_many_slots_appears_too(self):
+        fleet.record_heartbeat(status=status(models=(HostedModel("lorem", "scripted", 100, MOST_SLOTS),)))
+        assert ChatModel.objects.get(name="lorem").slots == MOST_SLOTS
 
     def test_a_chat_model_of_the_catalog_stays_as_it_is(self, parrot):
         ChatModel.objects.filter(pk=parrot.pk).update(published=False, slots=99)

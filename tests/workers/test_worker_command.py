@@ -56,6 +56,7 @@ def test_it_hosts_several(started, db):
     ("arguments", "named"),
     [
         ([], "--model"),
+        (["--model", "a", "--checkpoint", "/m.gguf", "--slots", "40000"], "--slots"),
         (["--model", "nobody"], "nobody"),
         (["--model", "two words", "--checkpoint", "/m.gguf"], "two words"),
         (["--model", "", "--checkpoint", "/m.gguf"], "--model"),

@@ -13,7 +13,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,5 +57,8 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def _with_fresh_connection(function: Callable[[], T]) -> T:
     # Django does this when a request starts, but in that request's own thread.
-    close_old_connections()
+    for connection in connections.all(initialized_only=True):
+        # A file does not go away by itself, and opening it anew costs 0.6 ms. A server's connection may have an age.
+        if connection.vendor != "sqlite" or connection.errors_occurred:
+            connection.close_if_unusable_or_obsolete()
     return function()

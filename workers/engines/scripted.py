@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl
 
 from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.stopping import StopStrings
-from workers.protocol import ErrorCode, FinishReason, GenerationRequest, HostedModel, StreamEvent
+from workers.protocol import MOST_SLOTS, ErrorCode, FinishReason, GenerationRequest, HostedModel, StreamEvent
 
 DEFAULT_SLOTS = 64
 LEAST = {"tokens": 0, "rate": 0, "first": 0, "fail_after": 0, "slots": 1, "context": 1}
@@ -71,6 +71,8 @@ class Script:
             value = getattr(self, name)
             if value is not None and not (least <= value < math.inf):
                 raise EngineError(f"script: {name}={value} is not possible; it must be at least {least}.")
+        if self.slots is not None and self.slots > MOST_SLOTS:
+            raise EngineError(f"script: slots={self.slots} is not possible; it must be at most {MOST_SLOTS}.")
         return self
 
 

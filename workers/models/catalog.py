@@ -4,6 +4,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils import timezone
 
+from workers.protocol import MOST_SLOTS
+
 
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def published(self) -> "ChatModelQuerySet":
@@ -38,7 +40,7 @@ class ChatModel(models.Model):
     licence = models.CharField(max_length=100, blank=True)
     slots = models.PositiveSmallIntegerField(
         default=8,
-        validators=[MinValueValidator(1), MaxValueValidator(512)],
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_SLOTS)],
         help_text="Requests one worker works on at once.",
     )
     context_length = models.PositiveIntegerField(

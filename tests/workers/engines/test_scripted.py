@@ -78,6 +78,7 @@ def test_its_slots_are_the_script_s_or_the_worker_s_or_its_own():
         ("rate=-1", "rate"),
         ("first=-0.1", "first"),
         ("slots=0", "slots"),
+        ("slots=40000", "slots"),
         ("slots=", "slots"),
         ("context=0", "context"),
         ("tokens=-1", "tokens"),

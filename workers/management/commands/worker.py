@@ -9,6 +9,7 @@ from django.db import DatabaseError
 from workers.engines.base import EngineError
 from workers.engines.registry import FACTORIES, EngineSpec
 from workers.models import ChatModel
+from workers.protocol import MOST_SLOTS
 
 
 class Command(BaseCommand):
@@ -62,6 +63,8 @@ class Command(BaseCommand):
             if options[option] is not None and options[option] < least:
                 name = option.replace("_", "-")
                 raise CommandError(f"--{name} must be at least {least}, not {options[option]}.")
+        if options["slots"] is not None and options["slots"] > MOST_SLOTS:
+            raise CommandError(f"--slots must be at most {MOST_SLOTS}, not {options['slots']}.")
         for model in options["model"]:
             try:
                 ChatModel(name=model).clean_fields(exclude={"slots", "engine"})
