@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "chatsite.accounts",
     "workers",
     "arena",
+    "evaluation",
 ]
 
 MIDDLEWARE = [
