@@ -8,16 +8,30 @@ from arena.models.arena import (
 )
 from arena.models.battles import Battle, Vote, VoteDecision
 from arena.models.conversations import Conversation, Message, Reply
+from arena.models.leaderboard import (
+    BattleStyle,
+    CounterVersion,
+    Listing,
+    ListingChange,
+    PairCounter,
+    Snapshot,
+)
 
 __all__ = [
     "Battle",
+    "BattleStyle",
     "BlockedPhrase",
     "Contender",
     "Conversation",
+    "CounterVersion",
+    "Listing",
+    "ListingChange",
     "Message",
     "ModerationCase",
+    "PairCounter",
     "PinnedPair",
     "Reply",
+    "Snapshot",
     "Terms",
     "TermsAcceptance",
     "Vote",

@@ -111,6 +111,9 @@ class Vote(models.Model):
     reasons = models.JSONField(default=list, blank=True)
     weight = models.FloatField(default=1.0)
     counted = models.BooleanField(default=True)
+    entered = models.BooleanField(
+        default=False, editable=False, help_text="Whether it is in the leaderboard's counters."
+    )
     exclusion = models.CharField(max_length=20, choices=Exclusion.choices, blank=True)
     evidence = models.JSONField(default=dict, blank=True)
     address_hash = models.CharField(

@@ -1,7 +1,188 @@
-"""Where a vote meets the leaderboard's counters."""
+"""Where a vote meets the leaderboard's counters.
 
-from arena.models import Vote
+The counters follow each vote inside its own transaction, and can be counted again from all votes at any time.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from typing import NamedTuple
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import transaction
+from django.db.models import F
+
+from arena.models import CounterVersion, PairCounter, Vote
+from arena.models.leaderboard import ALL_TIME, EVERYTHING
+from arena.selectors import battles
+
+BATCH = 2000
+GROUP = "leaderboard"
+COUNTS = ("left_wins", "right_wins", "ties", "both_bad")
+SUMS = (
+    "left_weight",
+    "right_weight",
+    "tie_weight",
+    "left_squares",
+    "right_squares",
+    "tie_squares",
+)
+COLUMNS = COUNTS + SUMS
+_COUNT_OF = {"left": 0, "right": 1, "tie": 2, "both_bad": 3}
+_WEIGHT_OF = {"left": 4, "right": 5, "tie": 6, "both_bad": 6}
+
+
+class Counted(NamedTuple):
+    """What the counters need to know of a vote."""
+
+    left: str
+    right: str
+    choice: str
+    weight: float
+    language: str
+    categories: list[str]
+    day: str
 
 
 def vote_changed(vote: Vote) -> None:
-    """Called inside the transaction that cast `vote`, left it out, or let it in again; after it was saved."""
+    """Called inside the transaction that cast `vote`, left it out, or let it in again; after it was saved.
+
+    It may be called once too often: what is in the counters already is not added again.
+    """
+    moved = Vote.objects.filter(pk=vote.pk, entered=not vote.counted).update(entered=vote.counted)
+    if not moved:
+        return
+    vote.entered = vote.counted
+    battle = vote.battle
+    counted = Counted(
+        left=battle.left_name,
+        right=battle.right_name,
+        choice=vote.choice,
+        weight=vote.weight,
+        language=battle.language,
+        categories=battle.categories,
+        day=_day(vote),
+    )
+    _add(counted, sign=1 if vote.counted else -1)
+    changed()
+
+
+@transaction.atomic
+def rebuild() -> int:
+    """Count all votes again, for example after the categories of battles were labelled anew; how many count."""
+    totals: dict[tuple[str, str, str, str], list[float]] = defaultdict(lambda: [0.0] * len(COLUMNS))
+    number = 0
+    for outcome in battles.outcomes():
+        number += 1
+        counted = Counted(
+            outcome.left,
+            outcome.right,
+            outcome.choice,
+            outcome.weight,
+            outcome.language,
+            outcome.categories,
+            day_of(outcome.created_at),
+        )
+        _tally(totals, counted)
+    _store(totals)
+    Vote.objects.filter(counted=True, entered=False).update(entered=True)
+    Vote.objects.filter(counted=False, entered=True).update(entered=False)
+    changed()
+    return number
+
+
+def changed() -> None:
+    """The counters have a new version: solved boards are out of date, and open pages hear of it after the commit."""
+    if not CounterVersion.objects.filter(pk=1).update(number=F("number") + 1):
+        CounterVersion.objects.get_or_create(pk=1, defaults={"number": 1})
+    transaction.on_commit(_tell_pages, robust=True)
+
+
+def slices(counted: Counted) -> list[str]:
+    """The slices a vote belongs to."""
+    names = [EVERYTHING]
+    if counted.language:
+        names.append(f"language:{counted.language}")
+    return names + [f"category:{category}" for category in counted.categories]
+
+
+def periods(day: str) -> tuple[str, str, str]:
+    """Since ever, its month, its day: a range of dates is put together of few months and days."""
+    return ALL_TIME, day[:7], day
+
+
+def day_of(moment: datetime) -> str:
+    """In UTC, so that the counters do not depend on a setting."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def _day(vote: Vote) -> str:
+    return day_of(vote.created_at)
+
+
+def _increments(counted: Counted) -> list[float]:
+    """In the order of `COLUMNS`."""
+    values = [0.0] * len(COLUMNS)
+    values[_COUNT_OF[counted.choice]] = 1
+    values[_WEIGHT_OF[counted.choice]] = counted.weight
+    values[_WEIGHT_OF[counted.choice] + 3] = counted.weight**2
+    return values
+
+
+def _add(counted: Counted, *, sign: int) -> None:
+    """One statement for all slices and periods of the vote; a second and third only where a counter is new."""
+    names, spans = slices(counted), periods(counted.day)
+    rows = PairCounter.objects.filter(
+        slice__in=names, period__in=spans, left=counted.left, right=counted.right
+    )
+    steps = {
+        column: F(column) + sign * value
+        for column, value in zip(COLUMNS, _increments(counted), strict=True)
+        if value
+    }
+    if rows.count() < len(set(names)) * len(spans):
+        missing = [
+            PairCounter(slice=name, period=span, left=counted.left, right=counted.right)
+            for name in names
+            for span in spans
+        ]
+        PairCounter.objects.bulk_create(missing, ignore_conflicts=True)
+    rows.update(**steps)
+
+
+def _tally(totals: dict[tuple[str, str, str, str], list[float]], counted: Counted) -> None:
+    count, weight = _COUNT_OF[counted.choice], _WEIGHT_OF[counted.choice]
+    for name in slices(counted):
+        for span in periods(counted.day):
+            row = totals[name, span, counted.left, counted.right]
+            row[count] += 1
+            row[weight] += counted.weight
+            row[weight + 3] += counted.weight**2
+
+
+def _store(totals: Mapping[tuple[str, str, str, str], list[float]]) -> None:
+    PairCounter.objects.all().delete()
+    rows = (
+        PairCounter(
+            slice=name,
+            period=span,
+            left=left,
+            right=right,
+            **{
+                column: int(value) if column in COUNTS else value
+                for column, value in zip(COLUMNS, values, strict=True)
+            },
+        )
+        for (name, span, left, right), values in totals.items()
+    )
+    while batch := list(islice(rows, BATCH)):
+        PairCounter.objects.bulk_create(batch)
+
+
+def _tell_pages() -> None:
+    """News that one may miss: a page that does not hear it shows the board of its last reading."""
+    layer = get_channel_layer()
+    if layer is not None:
+        async_to_sync(layer.group_send)(GROUP, {"type": "leaderboard.changed"})

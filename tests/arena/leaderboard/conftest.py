@@ -1,0 +1,40 @@
+"""Votes for the leaderboard's tests, without conversations behind them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from arena.models import Battle, Vote
+from arena.services import counting
+
+NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
+
+
+def make_vote(
+    left: str, right: str, choice: str, *, at: datetime = NOON, language: str = "", **values: Any
+) -> Vote:
+    """A vote that was cast and counted, as `cast_vote` does."""
+    battle = Battle.objects.create(
+        left_name=left,
+        right_name=right,
+        language=language,
+        categories=values.pop("categories", []),
+        revealed_at=at,
+        created_at=at,
+    )
+    vote = Vote.objects.create(battle=battle, choice=choice, created_at=at, **values)
+    counting.vote_changed(vote)
+    return vote
+
+
+@pytest.fixture
+def votes(db) -> Callable[..., None]:
+    """`votes("a", "b", "left", 10)` casts ten."""
+
+    def _votes(left: str, right: str, choice: str, number: int = 1, **values: Any) -> None:
+        for _ in range(number):
+            make_vote(left, right, choice, **values)
+
+    return _votes

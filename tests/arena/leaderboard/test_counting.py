@@ -1,0 +1,119 @@
+"""The counters follow each vote, and counting anew gives the same."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import transaction
+
+from arena.models import CounterVersion, PairCounter, Vote
+from arena.services import counting
+from tests.arena.leaderboard.conftest import make_vote
+
+pytestmark = pytest.mark.django_db
+
+
+def counters() -> dict[tuple[str, ...], tuple[float, ...]]:
+    """Every counter that is not zero."""
+    rows = PairCounter.objects.values_list("slice", "period", "left", "right", *counting.COLUMNS)
+    return {row[:4]: tuple(round(value, 9) for value in row[4:]) for row in rows if any(row[4:])}
+
+
+def version() -> int:
+    return CounterVersion.objects.get(pk=1).number
+
+
+def test_it_counts_a_vote_in_every_slice_and_period():
+    make_vote("a", "b", "left", language="de", categories=["coding"], weight=0.5)
+    expected = (1, 0, 0, 0, 0.5, 0, 0, 0.25, 0, 0)
+    assert counters() == {
+        (name, period, "a", "b"): expected
+        for name in ("all", "language:de", "category:coding")
+        for period in ("", "2026-03", "2026-03-05")
+    }
+
+
+def test_it_keeps_left_and_right_apart():
+    make_vote("a", "b", "left")
+    make_vote("b", "a", "right")
+    found = counters()
+    assert found["all", "", "a", "b"][:2] == (1, 0)
+    assert found["all", "", "b", "a"][:2] == (0, 1)
+
+
+def test_it_counts_a_tie_and_both_bad_apart_but_weighs_them_alike():
+    make_vote("a", "b", "tie")
+    make_vote("a", "b", "both_bad", weight=2.0)
+    assert counters()["all", "", "a", "b"] == (0, 0, 1, 1, 0, 0, 3.0, 0, 0, 5.0)
+
+
+def test_it_does_not_count_a_vote_that_was_left_out_from_the_start():
+    make_vote("a", "b", "left", counted=False)
+    assert counters() == {}
+
+
+def test_it_takes_a_vote_out_and_lets_it_in_again():
+    vote = make_vote("a", "b", "left", categories=["maths"])
+    before = counters()
+    vote.counted = False
+    vote.save()
+    counting.vote_changed(vote)
+    assert counters() == {}
+    vote.counted = True
+    vote.save()
+    counting.vote_changed(vote)
+    assert counters() == before
+
+
+def test_a_second_call_for_the_same_vote_changes_nothing():
+    vote = make_vote("a", "b", "left")
+    before, number = counters(), version()
+    counting.vote_changed(vote)
+    assert (counters(), version()) == (before, number)
+
+
+def test_counting_anew_gives_what_the_votes_gave_one_by_one():
+    make_vote("a", "b", "left", language="en", categories=["coding", "long"])
+    make_vote("a", "b", "both_bad", weight=0.25)
+    make_vote("b", "c", "tie", at=datetime(2026, 4, 1, tzinfo=UTC))
+    make_vote("b", "c", "right", counted=False)
+    step_by_step = counters()
+    PairCounter.objects.all().delete()
+    Vote.objects.update(entered=False)
+    assert counting.rebuild() == 3
+    assert counters() == step_by_step
+    assert Vote.objects.filter(entered=True).count() == 3
+
+
+def test_counting_anew_follows_new_labels():
+    vote = make_vote("a", "b", "left", categories=["coding"])
+    vote.battle.categories = ["maths"]
+    vote.battle.save()
+    counting.rebuild()
+    assert {row[0] for row in counters()} == {"all", "category:maths"}
+
+
+def test_a_vote_that_is_rolled_back_leaves_no_trace():
+    make_vote("a", "b", "left")
+    before, number = counters(), version()
+
+    def cast_and_fail() -> None:
+        with transaction.atomic():
+            make_vote("a", "b", "right")
+            raise RuntimeError("after the vote")
+
+    with pytest.raises(RuntimeError, match="after the vote"):
+        cast_and_fail()
+    assert (counters(), version()) == (before, number)
+
+
+def test_the_day_is_that_of_utc():
+    assert counting.day_of(datetime.fromisoformat("2026-03-05T23:30:00-05:00")) == "2026-03-06"
+
+
+def test_a_vote_costs_few_queries(django_assert_max_num_queries):
+    make_vote("a", "b", "left", language="en", categories=["coding", "long", "hard"])
+    vote = make_vote("a", "b", "left", counted=False, language="en", categories=["coding", "long", "hard"])
+    vote.counted = True
+    vote.save()
+    with django_assert_max_num_queries(5):
+        counting.vote_changed(vote)
