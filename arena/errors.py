@@ -54,3 +54,27 @@ class Unavailable(Refused):
     """Something behind the site does not answer; the same wish may be granted later."""
 
     code = "unavailable"
+
+
+class NotEnoughChatModels(Refused):
+    """A battle needs two chat models that answer at this moment."""
+
+    code = "not_enough_chat_models"
+
+
+class TermsNotAccepted(Refused):
+    """The person has not accepted the arena's terms yet."""
+
+    code = "terms"
+
+
+class AlreadyVoted(Refused):
+    """The battle has its vote."""
+
+    code = "voted"
+
+
+class BattleUnfinished(Refused):
+    """There are no two answers to compare (yet)."""
+
+    code = "unfinished"

@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from arena.services import replies
+from arena.services import moderation, replies
 from workers.protocol import ProtocolError, Report
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,8 @@ def record_reply(report: dict[str, Any]) -> None:
         # Without the error's own text: it may quote the reply. Trying again would not mend it.
         logger.error("a report that is none was dropped")
         return
-    replies.record(report=parsed)
+    if replies.record(report=parsed):
+        moderation.check_answer(reply_id=parsed.key)
 
 
 @shared_task(name="arena.reconcile_replies")

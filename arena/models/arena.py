@@ -119,6 +119,9 @@ class ModerationCase(models.Model):
     moderator = models.CharField(max_length=100, blank=True)
     reason = models.CharField(max_length=500)
     excerpt = models.TextField(blank=True)
+    severe = models.BooleanField(
+        default=False, help_text="Leaves the battle's vote out while nobody dismisses it."
+    )
     reported_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

@@ -166,7 +166,9 @@ def _granted_before(owner: User, client_id: str) -> Reply | None:
     if not client_id:
         return None
     replies_of_owner = Reply.objects.select_related("message__conversation")
-    return replies_of_owner.filter(client_id=client_id, message__conversation__owner=owner).first()
+    return replies_of_owner.filter(
+        client_id=client_id, message__conversation__in=selectors.owned_by(owner)
+    ).first()
 
 
 def _checked_text(text: str) -> str:

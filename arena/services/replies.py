@@ -28,6 +28,8 @@ from workers.protocol import (
 logger = logging.getLogger(__name__)
 
 REPORT_TASK = "arena.record_reply"
+# Stands in for a chat model's name where a person could read it before the vote.
+SEALED = "sealed"
 # A reply this young may still be on its way to the broker, or its report on the way to the database.
 GRACE = timedelta(seconds=60)
 
@@ -115,13 +117,15 @@ def record(*, report: Report) -> bool:
     )
     if not written:
         return False
-    reply = Reply.objects.select_related("message__conversation").get(pk=reply_id)
+    reply = Reply.objects.select_related("message__conversation__battle").get(pk=reply_id)
+    battle = reply.message.conversation.battle
     usage.record(
         user_id=reply.message.conversation.owner_id,
         api_key_id=None,
         source=UsageRecord.Source.CHAT,
         report=report,
-        chat_model=reply.chat_model_name,
+        # The person's usage page must not tell who fights: the name is put in when the battle is revealed.
+        chat_model=SEALED if battle is not None and not battle.revealed else reply.chat_model_name,
     )
     return True
 

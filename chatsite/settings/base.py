@@ -150,6 +150,21 @@ QUEUE_LIMIT = env.integer("CHATSITE_QUEUE_LIMIT", 1000, minimum=1)
 # Answers that one person may have running at once in the chat pages.
 RUNNING_REPLIES_PER_USER = env.integer("CHATSITE_RUNNING_REPLIES_PER_USER", 4, minimum=1)
 
+# --- arena -------------------------------------------------------------------------------------------------
+
+# Votes within 24 hours that count for the ratings; more are kept, but left out.
+ARENA_VOTES_PER_USER = env.integer("CHATSITE_ARENA_VOTES_PER_USER", 100, minimum=1)
+ARENA_VOTES_PER_ADDRESS = env.integer("CHATSITE_ARENA_VOTES_PER_ADDRESS", 400, minimum=1)
+# Longest answer in an anonymous battle, in tokens: a chat model that never ends would hold up the vote.
+ARENA_MAX_TOKENS = env.integer("CHATSITE_ARENA_MAX_TOKENS", 1024, minimum=1)
+# Dotted names of moderators (arena/moderation), asked one after the other.
+ARENA_MODERATORS = env.words("CHATSITE_ARENA_MODERATORS", ("arena.services.moderation.word_list",))
+# An OpenAI-compatible moderation endpoint for `arena.moderation.endpoint.check`, and the key it wants.
+ARENA_MODERATION_URL = env.url(
+    "CHATSITE_ARENA_MODERATION_URL", ("http", "https"), "https://host/v1/moderations"
+)
+ARENA_MODERATION_KEY = env.text("CHATSITE_ARENA_MODERATION_KEY")
+
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"

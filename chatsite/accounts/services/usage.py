@@ -29,5 +29,10 @@ def record(
     )
 
 
+def disclose(*, request_ids: list[str], chat_model: str) -> None:
+    """Put the chat model's name to generations that were recorded without it, while it was a secret."""
+    UsageRecord.objects.filter(request_id__in=request_ids).update(chat_model=chat_model)
+
+
 def _if_there(model: type[User | ApiKey], pk: int | None) -> int | None:
     return pk if pk is not None and model._default_manager.filter(pk=pk).exists() else None

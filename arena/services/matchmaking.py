@@ -1,0 +1,53 @@
+"""Draws the two chat models of an anonymous battle, and says how probable that was."""
+
+import random
+from typing import NamedTuple
+
+from arena import matching
+from arena.errors import NotEnoughChatModels
+from arena.matching import Pair
+from arena.models import Contender, PinnedPair
+from arena.selectors import chat_models
+
+# Not to be foreseen by somebody who has seen earlier draws.
+_chance = random.SystemRandom()
+
+
+class Draw(NamedTuple):
+    left: str
+    right: str
+    propensity: float
+    """Of this pair in either order; the order is a fair coin."""
+
+
+def draw() -> Draw:
+    """Needs no configuration: without weights and pinned pairs all pairs of living, published chat models are alike.
+
+    Raises `NotEnoughChatModels`.
+    """
+    chances = probabilities()
+    if not chances:
+        raise NotEnoughChatModels(
+            "A battle needs two chat models that are online, and there are not as many at the moment."
+            " Try again later, or ask the administrator to start another one."
+        )
+    pairs = list(chances)
+    chosen = _chance.choices(pairs, weights=[chances[key] for key in pairs])[0]
+    left, right = _chance.sample(chosen, 2)
+    return Draw(left, right, chances[chosen])
+
+
+def probabilities() -> dict[Pair, float]:
+    """Of every pair that can fight now; they add up to 1. Empty with fewer than two chat models."""
+    alive = sorted(choice.name for choice in chat_models.choices() if choice.served)
+    if len(alive) < 2:
+        return {}
+    weights = dict.fromkeys(alive, 1.0) | _weights(alive)
+    rows = PinnedPair.objects.values_list("first__name", "second__name", "share")
+    pinned = [matching.Pinned(*row) for row in rows]
+    return matching.with_pinned(matching.by_weight(weights), pinned, alive)
+
+
+def _weights(names: list[str]) -> dict[str, float]:
+    rows = Contender.objects.filter(chat_model__name__in=names)
+    return dict(rows.values_list("chat_model__name", "weight"))
