@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('arena', '0004_arena_setup'),
+        ('arena', '0005_leaderboard'),
     ]
 
     operations = [
