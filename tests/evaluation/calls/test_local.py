@@ -1,0 +1,60 @@
+"""The catalog's door: the same workers as the chat page has."""
+
+import time
+
+import pytest
+
+from evaluation.calls import Call, CatalogCaller, Pool
+from workers.protocol import ChatMessage, Sampling
+
+CALL = Call((ChatMessage("user", "two words"),), Sampling(max_tokens=5))
+
+
+def outcome_of(chat_model: str, call: Call = CALL):
+    with Pool(attempts=2, first_wait=0.01) as pool:
+        pool.start("k", CatalogCaller(chat_model, timeout=20), call)
+        return pool.next(10)
+
+
+def test_it_returns_text_and_usage(workers_client):
+    completion = outcome_of("parrot").completion
+    assert (completion.text, completion.outcome) == ("two words", "stop")
+    assert (completion.prompt_tokens, completion.completion_tokens) == (2, 2)
+    assert workers_client.requests[0].sampling.max_tokens == 5
+
+
+def test_it_says_when_the_limit_cut_the_text(workers_client):
+    workers_client.host_script("talker", "tokens=50")
+    assert outcome_of("talker").completion.outcome == "length"
+
+
+def test_a_chat_model_without_worker_may_come_back(workers_client):
+    error = outcome_of("absent").error
+    assert (error.code, error.transient) == ("no_worker", True)
+
+
+def test_a_prompt_that_is_too_long_is_not_sent_again(workers_client):
+    workers_client.host_script("narrow", "context=1")
+    outcome = outcome_of("narrow")
+    assert (outcome.error.code, outcome.failures) == ("context_overflow", 1)
+
+
+def test_leaving_the_pool_stops_the_generation(workers_client):
+    workers_client.host_script("slow", "tokens=1000&rate=10")
+    with Pool() as pool:
+        pool.start("k", CatalogCaller("slow", timeout=20), CALL)
+        end = time.monotonic() + 5
+        while not workers_client.requests and time.monotonic() < end:
+            time.sleep(0.01)
+    workers_client.wait_idle(timeout=3)  # 100 seconds of words would be left
+    assert workers_client.requests
+
+
+@pytest.mark.parametrize("count", [40])
+def test_it_keeps_many_in_flight(workers_client, count):
+    workers_client.host_script("steady", "tokens=10&rate=50&slots=64")
+    with Pool() as pool:
+        caller = CatalogCaller("steady", timeout=20)
+        for number in range(count):
+            pool.start(number, caller, Call(CALL.messages, Sampling()))
+        assert all(pool.next(10).completion for _ in range(count))
