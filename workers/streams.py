@@ -160,7 +160,7 @@ class StreamWriter:
     """
 
     def __init__(
-        self, client: redis.Redis, *, floor: float = 0.05, per_stream: float = 0.0003, cap: float = 0.09
+        self, client: redis.Redis, *, floor: float = 0.08, per_stream: float = 0.0001, cap: float = 0.09
     ):
         self._client = client
         self._floor, self._per_stream, self._cap = floor, per_stream, cap
@@ -177,7 +177,7 @@ class StreamWriter:
 
     @property
     def interval(self) -> float:
-        """Seconds between two flushes: 50 ms for one stream, 90 ms from about 133 on.
+        """Seconds between two flushes: 80 ms for one stream, 90 ms from 100 on.
 
         A flush takes about 2 ms of processor time on its way to a reader, mostly from a model that uses all cores.
 

@@ -179,21 +179,21 @@ class TestPace:
         writer.close()
 
     def test_the_interval_grows_with_the_open_streams_and_is_capped(self, writer):
-        assert writer.interval == pytest.approx(0.05)
-        some = [writer.open(f"r{number}", 1, fail_if_lost) for number in range(100)]
         assert writer.interval == pytest.approx(0.08)
+        some = [writer.open(f"r{number}", 1, fail_if_lost) for number in range(50)]
+        assert writer.interval == pytest.approx(0.085)
         more = [writer.open(f"s{number}", 1, fail_if_lost) for number in range(400)]
         assert writer.interval == pytest.approx(0.09)
         for stream in some + more:
             writer.append(stream, STOP)
-        wait_until(lambda: writer.interval == pytest.approx(0.05))
+        wait_until(lambda: writer.interval == pytest.approx(0.08))
 
     def test_lost_and_released_streams_are_no_longer_open(self, valkey, writer):
         streams.take_over(valkey, "lost", 2)
         write(writer, "lost", Started("w"), on_lost=lambda: None)
         released = write(writer, "released", Started("w"))
         writer.release(released, 5)
-        wait_until(lambda: writer.interval == pytest.approx(0.05))
+        wait_until(lambda: writer.interval == pytest.approx(0.08))
 
 
 class TestFencing:
