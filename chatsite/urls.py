@@ -12,5 +12,6 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("", include("chatsite.accounts.urls")),
+    path("evaluations/", include("evaluation.urls")),
     path("", include("arena.urls")),
 ]

@@ -1,0 +1,153 @@
+"""Whose evaluations a person may read, and the records of one, ready for a report."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from chatsite.accounts.models import User
+from evaluation.models import EvaluationRun, HumanVerdict, StoredAnswer, StoredVerdict
+from evaluation.records import WINNERS, Answer, PairVerdict, Question, SingleVerdict, Winner
+from evaluation.report.material import Material
+
+READ = "evaluation.view_evaluationrun"
+PERSON = "person "
+"""Before a number in the place of a judge's name: reports show how people judge, never who they are."""
+
+
+def readable(user: User) -> QuerySet[EvaluationRun]:
+    """All for operators and for who holds the permission; one's own for everybody else."""
+    runs = EvaluationRun.objects.select_related("suite", "created_by")
+    if user.is_staff or user.has_perm(READ):
+        return runs
+    return runs.filter(created_by=user)
+
+
+def listed(user: User) -> QuerySet[EvaluationRun]:
+    """Newest first, with how often people have judged."""
+    return (
+        readable(user)
+        .defer("suite__questions")
+        .annotate(people_verdicts=Count("human_verdicts", distinct=True))
+        .order_by("-created_at")
+    )
+
+
+def one(user: User, run_id: uuid.UUID) -> EvaluationRun:
+    """Raises DoesNotExist for another person's as for none."""
+    return readable(user).get(pk=run_id)
+
+
+def material(run: EvaluationRun, *, question_id: str | None = None) -> Material:
+    """The run's records; with `question_id` the answers and verdicts of this question only."""
+    only = Q() if question_id is None else Q(question_id=question_id)
+    verdicts = list(run.verdicts.filter(only).order_by("id"))
+    return Material(
+        title=str(run),
+        questions=questions(run),
+        answers=[_answer(stored) for stored in run.answers.filter(only).order_by("id")],
+        singles=[_single(v) for v in verdicts if v.kind == StoredVerdict.Kind.SINGLE],
+        pairs=_pairs(
+            [v for v in verdicts if v.kind == StoredVerdict.Kind.PAIR],
+            games=1 if run.parameters.get("swap") is False else 2,
+        ),
+        people=_people(run.human_verdicts.filter(only).order_by("id")),
+        baseline=run.baseline,
+        facts=facts(run),
+    )
+
+
+def facts(run: EvaluationRun) -> Sequence[tuple[str, str]]:
+    made = timezone.localtime(run.created_at)
+    found = [
+        (_("Suite"), str(run.suite)),
+        (_("Questions"), str(len(run.suite.questions))),
+        (_("Mode"), run.get_mode_display()),
+        (_("Judges"), ", ".join(run.judges) or _("none")),
+        (_("Baseline"), run.baseline),
+        (_("Begun"), date_format(made, "DATETIME_FORMAT")),
+        (_("Status"), run.get_status_display()),
+        (_("Calls given up"), str(run.errors) if run.errors else ""),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def questions(run: EvaluationRun) -> list[Question]:
+    return [_question(stored) for stored in run.suite.questions]
+
+
+def _question(stored: dict[str, Any]) -> Question:
+    return Question(
+        id=str(stored["id"]),
+        category=str(stored.get("category", "")),
+        turns=tuple(stored["turns"]),
+        reference=tuple(stored.get("reference") or ()),
+    )
+
+
+def _answer(stored: StoredAnswer) -> Answer:
+    return Answer(question_id=stored.question_id, chat_model=stored.chat_model, turns=tuple(stored.turns))
+
+
+def _single(stored: StoredVerdict) -> SingleVerdict:
+    return SingleVerdict(
+        question_id=stored.question_id,
+        chat_model=stored.model_1,
+        judge=stored.judge,
+        turn=stored.turn,
+        score=None if stored.failed else stored.score,
+        judgment=stored.judgment,
+    )
+
+
+def _pairs(stored: Iterable[StoredVerdict], *, games: int) -> list[PairVerdict]:
+    """All games of a pair together; while one is missing there is no verdict yet. One game alone counts twice."""
+    played: defaultdict[tuple[str, str, int, str, str], dict[int, StoredVerdict]] = defaultdict(dict)
+    for verdict in stored:
+        key = (verdict.judge, verdict.question_id, verdict.turn, verdict.model_1, verdict.model_2)
+        played[key][verdict.game] = verdict
+    return [_pair(each[1], each[games]) for each in played.values() if set(each) >= {1, games}]
+
+
+def _pair(first: StoredVerdict, second: StoredVerdict) -> PairVerdict:
+    return PairVerdict(
+        question_id=first.question_id,
+        model_1=first.model_1,
+        model_2=first.model_2,
+        judge=first.judge,
+        turn=first.turn,
+        g1_winner=_winner(first),
+        g2_winner=_winner(second),
+        g1_judgment=first.judgment,
+        g2_judgment=second.judgment,
+    )
+
+
+def _winner(stored: StoredVerdict) -> Winner:
+    return "error" if stored.failed else _word(stored.winner)
+
+
+def _word(stored: str) -> Winner:
+    """What is none of FastChat's words is no verdict."""
+    return next((word for word in WINNERS if word == stored), "error")
+
+
+def _people(stored: Iterable[HumanVerdict]) -> list[PairVerdict]:
+    numbers: dict[int | None, int] = {}
+    return [
+        PairVerdict(
+            question_id=verdict.question_id,
+            model_1=verdict.model_1,
+            model_2=verdict.model_2,
+            judge=f"{PERSON}{numbers.setdefault(verdict.person_id, len(numbers) + 1)}",
+            turn=verdict.turn,
+            g1_winner=_word(verdict.winner),
+            g2_winner=_word(verdict.winner),
+        )
+        for verdict in stored
+    ]
