@@ -62,6 +62,11 @@ class EvaluationRun(models.Model):
     errors = models.PositiveIntegerField(default=0, help_text="Calls that were given up, retries included.")
     runner = models.CharField(max_length=64, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    claims = models.PositiveSmallIntegerField(
+        default=0,
+        editable=False,
+        help_text="How often somebody began to work on it without finishing a call.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="evaluations"
     )

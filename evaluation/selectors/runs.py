@@ -1,0 +1,50 @@
+"""Reading evaluations: as rows for pages, as records for numbers."""
+
+import uuid
+from collections.abc import Sequence
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+
+from evaluation.models import EvaluationRun
+from evaluation.records import Question
+
+
+def find(run_id: str | uuid.UUID) -> EvaluationRun | None:
+    """The run with this id, or with an id that begins so, when there is just one."""
+    text = str(run_id).strip().lower()
+    runs = EvaluationRun.objects.select_related("suite")
+    try:
+        return runs.filter(pk=uuid.UUID(text)).first()
+    except (ValueError, ValidationError):
+        pass
+    if len(text) < 4:
+        return None
+    matching = [run for run in runs.only("id") if str(run.pk).startswith(text) or run.pk.hex.startswith(text)]
+    return runs.get(pk=matching[0].pk) if len(matching) == 1 else None
+
+
+def newest(*, limit: int = 50) -> QuerySet[EvaluationRun]:
+    return EvaluationRun.objects.select_related("suite").defer("suite__questions")[:limit]
+
+
+def questions(*, run: EvaluationRun) -> Sequence[Question]:
+    """The questions of the run, in order, as they were when it was planned."""
+    return [
+        Question(
+            id=row["question_id"],
+            category=str(row.get("category", "")),
+            turns=tuple(row["turns"]),
+            reference=tuple(row.get("reference") or ()),
+        )
+        for row in run.suite.questions
+    ]
+
+
+def with_both(*, candidate: str, parent: str) -> EvaluationRun | None:
+    """The newest finished run that has judged both chat models."""
+    finished = EvaluationRun.objects.filter(status=EvaluationRun.Status.FINISHED).select_related("suite")
+    for run in finished.defer("suite__questions").iterator(chunk_size=100):
+        if run.judges and {candidate, parent} <= set(run.chat_models):
+            return run
+    return None

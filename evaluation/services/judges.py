@@ -1,0 +1,73 @@
+"""Who may judge: rows of the `Judge` table, and any chat model of the catalog."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from evaluation.errors import CannotEvaluate
+from evaluation.models import Judge
+from workers import client
+from workers.models import ChatModel
+
+
+@transaction.atomic
+def add(**values: Any) -> Judge:
+    """Enter a judge. Raises `ValidationError` by field."""
+    judge = Judge(**values)
+    judge.full_clean()
+    judge.save(force_insert=True)
+    return judge
+
+
+def named(*, names: Sequence[str]) -> list[Judge]:
+    """The judges called so; a chat model of the catalog becomes one by being named.
+
+    Raises `CannotEvaluate` for a name that nobody has, and for one that cannot judge at this moment.
+    """
+    judges = [_named(name) for name in dict.fromkeys(names)]
+    for judge in judges:
+        check(judge=judge)
+    return judges
+
+
+def check(*, judge: Judge) -> None:
+    """Raises `CannotEvaluate` when the judge lacks its key or its worker. Makes no call."""
+    if judge.remote:
+        key_of(judge)
+    elif not client.is_served(judge.model):
+        raise CannotEvaluate(
+            "judge",
+            f"No worker serves {judge.model!r}, which is to judge. Start one: manage.py worker --model {judge.model}",
+        )
+
+
+def key_of(judge: Judge) -> str:
+    """The API key, "" for a judge that needs none. Raises `CannotEvaluate` when its variable is empty."""
+    if not judge.key_variable:
+        return ""
+    key = os.environ.get(judge.key_variable, "").strip()
+    if not key:
+        raise CannotEvaluate(
+            "judge",
+            f"Judge {judge.name!r} needs its API key in the environment variable {judge.key_variable}, which is empty. "
+            "Set it where evaluations run.",
+        )
+    return key
+
+
+def _named(name: str) -> Judge:
+    judge = Judge.objects.filter(name=name).first()
+    if judge is not None:
+        return judge
+    if ChatModel.objects.filter(name=name).exists():
+        return add(name=name, model=name)
+    known = ", ".join(
+        [*Judge.objects.values_list("name", flat=True), *ChatModel.objects.values_list("name", flat=True)]
+    )
+    raise CannotEvaluate(
+        "judge",
+        f"{name!r} is neither a judge nor a chat model of the catalog ({known or 'both are empty'}). "
+        "Add a remote one: manage.py evaluate judges --add NAME --model … --base-url …",
+    )

@@ -1,0 +1,46 @@
+"""The numbers that answering and judging have in common."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from evaluation.records import Question
+from workers import client
+
+DEFAULT_MAX_TOKENS = 1024
+DEFAULT_CONCURRENCY = 8
+# More calls than the engine has slots, so that a slot that gets free finds the next request waiting.
+AHEAD = 1.25
+
+# By category, as MT-bench has it (Zheng et al. 2023, arXiv 2306.05685): exact where one answer is right.
+TEMPERATURES = {
+    **dict.fromkeys(("writing", "roleplay"), 0.7),
+    **dict.fromkeys(("extraction", "math", "maths", "coding", "reasoning"), 0.0),
+    **dict.fromkeys(("stem", "humanities"), 0.1),
+}
+DEFAULT_TEMPERATURE = 0.7
+
+
+def room(chat_model: str, parameters: Mapping[str, Any]) -> int:
+    """Calls at once to a chat model of the catalog: what was asked for, else enough to keep its engines full."""
+    if parameters.get("concurrency"):
+        return int(parameters["concurrency"])
+    slots = sum(
+        model.slots
+        for status in client.statuses()
+        if status.serves(chat_model)
+        for model in status.models
+        if model.name == chat_model
+    )
+    return max(2, round(slots * AHEAD)) if slots else DEFAULT_CONCURRENCY
+
+
+def temperature_of(question: Question, parameters: Mapping[str, Any]) -> float:
+    """What was asked for, else the category's own."""
+    if parameters.get("temperature") is not None:
+        return float(parameters["temperature"])
+    return TEMPERATURES.get(question.category.lower(), DEFAULT_TEMPERATURE)
+
+
+def storable(text: str) -> str:
+    """`text` without what PostgreSQL or UTF-8 cannot hold; a chat model may produce anything."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
