@@ -3,5 +3,9 @@
 from django.urls import path
 
 from arena.consumers import ChatConsumer
+from arena.leaderboard_news import LeaderboardConsumer
 
-websocket_urlpatterns = [path("ws/chat/", ChatConsumer.as_asgi())]
+websocket_urlpatterns = [
+    path("ws/chat/", ChatConsumer.as_asgi()),
+    path("ws/leaderboard/", LeaderboardConsumer.as_asgi()),
+]

@@ -165,6 +165,9 @@ ARENA_MODERATION_URL = env.url(
 )
 ARENA_MODERATION_KEY = env.text("CHATSITE_ARENA_MODERATION_KEY")
 
+# Whether the leaderboard, its log and its published boards can be read without an account.
+PUBLIC_LEADERBOARD = env.boolean("CHATSITE_PUBLIC_LEADERBOARD", default=False)
+
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from arena.models import Battle, Vote
+from arena.selectors import leaderboard
 from arena.services import counting
 
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -27,6 +28,13 @@ def make_vote(
     vote = Vote.objects.create(battle=battle, choice=choice, created_at=at, **values)
     counting.vote_changed(vote)
     return vote
+
+
+@pytest.fixture(autouse=True)
+def _nothing_solved_yet():
+    """Each test's database starts with version 0 again, and the boards of a version are kept."""
+    for kept in (leaderboard._solved, leaderboard._slices, leaderboard._monthly):
+        kept.cache_clear()
 
 
 @pytest.fixture
