@@ -57,6 +57,7 @@ class Allowance:
 class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is untyped
     # No channel layer: nothing is sent to groups here, and a layer costs one blocking Redis read per open page.
     channel_layer_alias = ""
+    parse = staticmethod(frames.parse)
 
     user: User
 
@@ -90,7 +91,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
         try:
             if not self.allowance.take():
                 raise TooFast("That was too fast. Wait a moment, then try again.")
-            frame = frames.parse(data)
+            frame = self.parse(data)
             if not await self._signed_in():
                 await self.close(NOT_SIGNED_IN)
                 return

@@ -1,10 +1,19 @@
 from django.urls import path
 
-from arena.views import chat, leaderboard
+from arena.views import battles, chat, leaderboard
 
 app_name = "arena"
 urlpatterns = [
     path("", chat.home, name="home"),
+    path("arena/", battles.anonymous, name="anonymous"),
+    path("arena/side-by-side/", battles.side_by_side, name="side_by_side"),
+    path("arena/battles/", battles.history, name="battles"),
+    path("arena/terms/", battles.accept_terms, name="accept_terms"),
+    path("arena/shared/<str:share_key>/", battles.shared, name="shared"),
+    path("arena/<uuid:battle_id>/", battles.battle, name="battle"),
+    path("arena/<uuid:battle_id>/vote/", battles.cast_vote, name="cast_vote"),
+    path("arena/<uuid:battle_id>/flag/", battles.flag, name="flag"),
+    path("arena/<uuid:battle_id>/share/", battles.share, name="share_battle"),
     path("chat/", chat.chat, name="chat"),
     path("chat/list/", chat.sidebar, name="sidebar"),
     path("chat/<uuid:conversation_id>/", chat.conversation, name="conversation"),

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Max, Prefetch, QuerySet
 
 from arena.errors import NotFound
-from arena.models import Battle, Conversation, Reply, Vote
+from arena.models import Battle, Conversation, Message, Reply, Vote
 from arena.prompts import PastTurn
 from chatsite.accounts.models import User
 
@@ -86,15 +86,16 @@ def running(battle: Battle) -> QuerySet[Reply]:
     return Reply.objects.filter(message__conversation__battle=battle, status=Reply.Status.QUEUED)
 
 
-def standings(battle: Battle, turn: int) -> list[Standing]:
-    """The newest reply of each side to the message at position `turn`."""
+def last_turn(battle: Battle) -> tuple[int, list[Standing]]:
+    """The number of the last turn, and the newest reply of each side in it."""
+    turn = Message.objects.filter(conversation__battle=battle).aggregate(last=Max("position"))["last"] or 0
     rows = (
         Reply.objects.filter(message__conversation__battle=battle, message__position=turn)
         .order_by("created_at")
         .values_list("message__conversation__side", "id")
     )
     newest = dict(rows)
-    return [Standing(side, newest[side]) for side in sorted(newest)]
+    return turn, [Standing(side, newest[side]) for side in sorted(newest)]
 
 
 def turns(battle: Battle) -> list[Turn]:

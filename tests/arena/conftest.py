@@ -25,11 +25,11 @@ ORIGIN = "http://localhost"
 class Page:
     """An open chat page of one person: a websocket through the whole ASGI application."""
 
-    def __init__(self, cookie: str, origin: str | None = ORIGIN) -> None:
+    def __init__(self, cookie: str, origin: str | None = ORIGIN, path: str = "/ws/chat/") -> None:
         headers = [(b"host", b"localhost"), (b"cookie", f"sessionid={cookie}".encode())]
         if origin is not None:
             headers.append((b"origin", origin.encode()))
-        self.socket = WebsocketCommunicator(application, "/ws/chat/", headers=headers)
+        self.socket = WebsocketCommunicator(application, path, headers=headers)
         self.backlog: list[dict[str, Any]] = []
 
     async def open(self) -> "Page":

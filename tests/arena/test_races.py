@@ -9,9 +9,10 @@ import pytest
 from django.db import connection
 
 from arena.errors import Refused
-from arena.models import Conversation, Message, Reply
-from arena.services import conversations, replies
+from arena.models import Conversation, Message, Reply, Vote
+from arena.services import battles, conversations, replies, terms, votes
 from tests.arena.conftest import make_reply
+from tests.factories import make_chat_model
 from workers.protocol import Report
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,3 +92,17 @@ def test_deleting_while_messages_are_sent_leaves_nothing_behind(alice, talk):
     assert set(at_once(send_or_delete)) <= {"done", "busy", "not_found"}
     assert not Conversation.objects.exists()
     assert not Reply.objects.exists()
+
+
+def test_of_many_votes_on_one_battle_one_is_cast(alice, workers_client):
+    for name in ("parrot", "cockatoo"):
+        workers_client.host_script(name, "reply=Hello.")
+        make_chat_model(name)
+    terms.accept(user=alice)
+    battle = battles.start(owner=alice, text="Hi").battle
+    workers_client.deliver_reports()
+
+    results = at_once(lambda: votes.cast_vote(owner=alice, battle_id=battle.pk, choice="left").choice)
+
+    assert sorted(results) == ["left"] + ["voted"] * (RUNNERS - 1)
+    assert Vote.objects.filter(battle=battle).count() == 1
