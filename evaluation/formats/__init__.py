@@ -1,0 +1,1 @@
+"""Other projects' files as `evaluation.records`, and back without a loss."""
