@@ -19,6 +19,7 @@ from evaluation.selectors import people, reading
 from evaluation.services import judging
 
 PER_PAGE = 30
+MOST_COMPARED = 8
 
 
 @require_safe
@@ -36,6 +37,25 @@ def run(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
     report = build(reading.material(found), lambda position: _address(run_id, position))
     context = {"run": found, "report": report, "may_judge": people.may_judge(member(request))}
     return render(request, "evaluation/run.html", context)
+
+
+@require_safe
+@for_members
+def compare(request: HttpRequest) -> HttpResponse:
+    """Several evaluations of the same suite in one report: `?run=…&run=…`."""
+    wanted = list(dict.fromkeys(request.GET.getlist("run")))
+    if not 2 <= len(wanted) <= MOST_COMPARED:
+        return _back_to_runs(
+            request, _("Choose from 2 to %(most)s evaluations to compare.") % {"most": MOST_COMPARED}
+        )
+    found = [_readable(request, _uuid(each)) for each in wanted]
+    try:
+        material = reading.compared(found)
+    except ValueError as error:
+        return _back_to_runs(request, str(error))
+    newest = max(found, key=lambda each: each.created_at)
+    report = build(material, lambda position: _address(newest.pk, position))
+    return render(request, "evaluation/compare.html", {"report": report})
 
 
 @require_safe
@@ -95,9 +115,21 @@ def _chosen_run(request: HttpRequest) -> EvaluationRun | None:
     if not wanted:
         return None
     try:
-        return people.open_runs().get(pk=uuid.UUID(wanted))
-    except (ValueError, EvaluationRun.DoesNotExist) as error:
+        return people.open_runs().get(pk=_uuid(wanted))
+    except EvaluationRun.DoesNotExist as error:
         raise Http404 from error
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise Http404 from error
+
+
+def _back_to_runs(request: HttpRequest, why: str) -> HttpResponse:
+    messages.error(request, why)
+    return redirect("evaluation:runs")
 
 
 def _readable(request: HttpRequest, run_id: uuid.UUID) -> EvaluationRun:

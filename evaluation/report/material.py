@@ -1,6 +1,6 @@
 """Everything a report is made of: records and a few facts about the run. No database, no files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -42,5 +42,36 @@ class Material:
     def judges(self) -> list[str]:
         return sorted({v.judge for v in self.singles} | {v.judge for v in self.pairs})
 
-    def titled(self, title: str) -> "Material":
-        return replace(self, title=title)
+    def renamed(self, names: Mapping[str, str]) -> "Material":
+        """The same with other names for chat models; those that `names` does not know keep theirs."""
+
+        def name(old: str) -> str:
+            return names.get(old, old)
+
+        def pairs(verdicts: Sequence[PairVerdict]) -> list[PairVerdict]:
+            return [replace(v, model_1=name(v.model_1), model_2=name(v.model_2)) for v in verdicts]
+
+        return replace(
+            self,
+            answers=[replace(answer, chat_model=name(answer.chat_model)) for answer in self.answers],
+            singles=[replace(verdict, chat_model=name(verdict.chat_model)) for verdict in self.singles],
+            pairs=pairs(self.pairs),
+            people=pairs(self.people),
+            baseline=name(self.baseline),
+        )
+
+
+def merged(title: str, parts: Sequence[Material], facts: Sequence[tuple[str, str]] = ()) -> Material:
+    """One material of several on the same questions. A chat model of two parts must have a name for each."""
+    first = parts[0]
+    if any(part.questions != first.questions for part in parts):
+        raise ValueError("These evaluations asked different questions: their numbers do not compare.")
+    return Material(
+        title=title,
+        questions=first.questions,
+        answers=[answer for part in parts for answer in part.answers],
+        singles=[verdict for part in parts for verdict in part.singles],
+        pairs=[pair for part in parts for pair in part.pairs],
+        people=[pair for part in parts for pair in part.people],
+        facts=facts,
+    )

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from chatsite.accounts.models import User
 from evaluation.models import EvaluationRun, HumanVerdict, StoredAnswer, StoredVerdict
 from evaluation.records import WINNERS, Answer, PairVerdict, Question, SingleVerdict, Winner
-from evaluation.report.material import Material
+from evaluation.report.material import Material, merged
 
 READ = "evaluation.view_evaluationrun"
 PERSON = "person "
@@ -60,6 +60,26 @@ def material(run: EvaluationRun, *, question_id: str | None = None) -> Material:
         baseline=run.baseline,
         facts=facts(run),
     )
+
+
+def compared(runs: Sequence[EvaluationRun]) -> Material:
+    """Several runs on the same questions as one material; raises ValueError when the questions differ.
+
+    A chat model that is in several of them keeps its name in the newest; the older ones get their date.
+    """
+    newest_first = sorted(runs, key=lambda run: run.created_at, reverse=True)
+    if len({run.suite_id for run in newest_first}) > 1:
+        raise ValueError(_("These evaluations asked different questions: their numbers do not compare."))
+    seen: set[str] = set()
+    parts = []
+    for run in newest_first:
+        made = f"{timezone.localtime(run.created_at):%Y-%m-%d %H:%M}"
+        names = {name: f"{name} ({made})" for name in run.chat_models if name in seen}
+        seen.update(run.chat_models)
+        parts.append(material(run).renamed(names))
+    title = _("%(suite)s: %(count)s evaluations") % {"suite": newest_first[0].suite, "count": len(parts)}
+    begun = [(_("Compared"), str(run)) for run in newest_first]
+    return merged(title, parts, begun)
 
 
 def facts(run: EvaluationRun) -> Sequence[tuple[str, str]]:

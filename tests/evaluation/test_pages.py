@@ -142,3 +142,32 @@ def test_it_is_in_the_operators_menu_only(client, staff, alice):
     assert reverse("evaluation:runs") not in client.get("/settings/").content.decode()
     client.force_login(staff)
     assert reverse("evaluation:runs") in client.get("/settings/").content.decode()
+
+
+def compare(client, *runs, **options):
+    return client.get(reverse("evaluation:compare"), {"run": [run.pk for run in runs]}, **options)
+
+
+def test_it_compares_evaluations_of_the_same_suite(client, staff):
+    old = make_run(chat_models=("parrot",), mode="single")
+    new = make_run(chat_models=("parrot", "poet"), mode="single", seed=8)
+    client.force_login(staff)
+    page = text(compare(client, old, new))
+    assert "tiny: 2 evaluations" in page
+    dated = f"parrot ({old.created_at:%Y-%m-%d %H:%M})"
+    for name in ("parrot", "poet", dated):
+        assert name in page
+
+
+def test_it_refuses_to_compare_different_questions(client, staff):
+    client.force_login(staff)
+    response = compare(client, make_run(amount=2), make_run(amount=3), follow=True)
+    assert "their numbers do not compare" in text(response)
+
+
+def test_it_compares_two_at_least_and_only_what_a_person_may_read(client, staff, alice, run):
+    client.force_login(staff)
+    assert "Choose from 2 to 8" in text(compare(client, run, run, follow=True))
+    assert client.get(reverse("evaluation:compare"), {"run": ["x", "y"]}).status_code == 404
+    client.force_login(alice)
+    assert compare(client, run, make_run(created_by=alice)).status_code == 404

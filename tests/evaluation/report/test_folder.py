@@ -82,7 +82,7 @@ def test_it_shows_everything_hostile_as_text(tmp_path):
 def test_it_opens_from_a_file_and_can_be_filtered_and_walked_through(report, page):  # noqa: F811
     page.goto((report / "index.html").as_uri())
     expect(page.get_by_role("heading", level=1)).to_have_text("Tides: smol, gemma, llama")
-    expect(page.get_by_role("img", name="Mean score by category")).to_be_visible()
+    expect(page.get_by_role("img", name="Scores: Mean score by category")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.card, .radar')).borderStyle") == "solid"
 
     page.select_option("#filter-category", "math")
