@@ -20,8 +20,9 @@ def find(run_id: str | uuid.UUID) -> EvaluationRun | None:
         pass
     if len(text) < 4:
         return None
-    matching = [run for run in runs.only("id") if str(run.pk).startswith(text) or run.pk.hex.startswith(text)]
-    return runs.get(pk=matching[0].pk) if len(matching) == 1 else None
+    ids = EvaluationRun.objects.values_list("pk", flat=True)
+    matching = [key for key in ids if str(key).startswith(text) or key.hex.startswith(text)]
+    return runs.get(pk=matching[0]) if len(matching) == 1 else None
 
 
 def newest(*, limit: int = 50) -> QuerySet[EvaluationRun]:

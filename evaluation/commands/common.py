@@ -1,0 +1,33 @@
+"""What the subcommands share: finding a run, and lines for a terminal."""
+
+from django.core.management.base import CommandError
+
+from evaluation.models import EvaluationRun
+from evaluation.selectors import runs
+
+
+def find_run(run_id: str) -> EvaluationRun:
+    run = runs.find(run_id)
+    if run is None:
+        raise CommandError(f"There is no run {run_id!r}, or several begin so. See: manage.py evaluate list")
+    return run
+
+
+def progress_line(run: EvaluationRun) -> str:
+    parts = [f"{run.answers_done}/{run.answers_total} answers"]
+    if run.verdicts_total:
+        parts.append(f"{run.verdicts_done}/{run.verdicts_total} verdicts")
+    if run.errors:
+        parts.append(f"{run.errors} errors")
+    return f"{run.progress:>4.0%}  {', '.join(parts)}"
+
+
+def span(seconds: float) -> str:
+    """Rounded as far as an estimate is worth."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def money(amount: float) -> str:
+    return f"{amount:.2f}" if amount >= 0.01 else "less than 0.01"

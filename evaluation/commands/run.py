@@ -1,0 +1,138 @@
+"""`manage.py evaluate run`: plan, say what it takes, work, report progress."""
+
+import signal
+import sys
+from argparse import ArgumentParser
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import CommandError, OutputWrapper
+
+from evaluation.commands.common import find_run, money, progress_line, span
+from evaluation.errors import Broken, CannotEvaluate, Stopped
+from evaluation.models import EvaluationRun
+from evaluation.services import plans, runner, runs
+from evaluation.services.plans import Estimate, Plan
+
+HELP = "Start an evaluation, or go on with one that was stopped."
+SETTINGS = ("limit", "concurrency", "max_tokens", "temperature", "seed", "timeout")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--suite", default="", help="A suite's name, a JSONL file or an https address.")
+    parser.add_argument("--models", nargs="+", default=[], metavar="NAME", help="Chat models of the catalog.")
+    parser.add_argument(
+        "--judge",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="Judges or chat models; none stores answers only.",
+    )
+    parser.add_argument("--mode", choices=EvaluationRun.Mode.values, default=EvaluationRun.Mode.SINGLE.value)
+    parser.add_argument("--baseline", default="", metavar="NAME", help="For the mode pairwise-baseline.")
+    parser.add_argument("--limit", type=int, help="Only the first so many questions.")
+    parser.add_argument(
+        "--concurrency", type=int, help="Calls at once to a chat model (default: what its engines take)."
+    )
+    parser.add_argument("--max-tokens", type=int, help="New tokens a turn (default: 1024).")
+    parser.add_argument("--temperature", type=float, help="For all answers (default: by category).")
+    parser.add_argument("--seed", type=int, help="For engines that take one.")
+    parser.add_argument("--timeout", type=float, help="Seconds for one call, queueing included.")
+    parser.add_argument(
+        "--resume", default="", metavar="ID", help="Go on with this run; its first characters suffice."
+    )
+    parser.add_argument("--retry-errors", action="store_true", help="With --resume: make failed calls again.")
+    parser.add_argument("--yes", action="store_true", help="Do not ask before it costs something.")
+    parser.add_argument(
+        "--background", action="store_true", help="For the control worker: end with the parent."
+    )
+
+
+def handle(out: OutputWrapper, options: dict[str, Any]) -> None:
+    background = options["background"]
+    run = _resumed(options) if options["resume"] else _begun(out, options)
+    # An exception on the way out gives the run back at once, where a plain end would hold it for half a minute.
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        done = runner.execute(
+            run_id=run.pk,
+            tell=None if background else lambda now: out.write(progress_line(now)),
+            with_parent=background,
+            retry_errors=options["retry_errors"],
+        )
+    except (Broken, Stopped) as error:
+        if background:
+            return  # the run says it; the control worker has nobody to tell
+        raise CommandError(f"{error}\n{_hint(run)}") from None
+    except KeyboardInterrupt:
+        raise CommandError(f"Stopped. {_hint(run)}") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    out.write(f"Finished: {done.answers_done} answers, {done.verdicts_done} verdicts, {done.errors} errors.")
+    out.write(f"Run {done.pk}")
+
+
+def _begun(out: OutputWrapper, options: dict[str, Any]) -> EvaluationRun:
+    if not options["suite"]:
+        raise CannotEvaluate("suite", "Say which questions: --suite NAME, a JSONL file or an https address.")
+    plan = plans.plan(
+        suite=options["suite"],
+        chat_models=options["models"],
+        judge_names=options["judge"],
+        mode=options["mode"],
+        baseline=options["baseline"],
+        parameters={name: options[name] for name in SETTINGS} | {"foreground": True},
+    )
+    estimate = plans.estimate(plan=plan)
+    for line in _summary(plan, estimate):
+        out.write(line)
+    _confirm(out, estimate, yes=options["yes"])
+    run = runs.create(plan=plan)
+    out.write(f"Run {run.pk}")
+    return run
+
+
+def _resumed(options: dict[str, Any]) -> EvaluationRun:
+    if options["suite"] or options["models"] or options["judge"]:
+        raise CannotEvaluate(
+            "resume",
+            "--resume goes on with a run as it was planned; leave out --suite, --models and --judge.",
+        )
+    run = find_run(options["resume"])
+    if not options["background"]:
+        runs.reopen(run=run, foreground=True)
+    return run
+
+
+def _summary(plan: Plan, estimate: Estimate) -> list[str]:
+    lines = [
+        f"{plan.suite.name}: {len(plan.questions)} questions, {', '.join(plan.chat_models)}",
+        f"{estimate.answer_calls} answers and {estimate.verdict_calls} verdicts,"
+        f" about {span(estimate.seconds)}{'' if estimate.measured else ' (a guess: nothing was measured yet)'}",
+    ]
+    if estimate.cost:
+        lines.append(
+            f"about {money(estimate.cost)} for judges ({estimate.prompt_tokens} tokens in, "
+            f"{estimate.completion_tokens} out)"
+        )
+    return lines
+
+
+def _confirm(out: OutputWrapper, estimate: Estimate, *, yes: bool) -> None:
+    """Ask when it costs money. Raises `CommandError` for a no, and where nobody can be asked."""
+    if yes or not estimate.cost:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("This costs money and nobody can be asked here. Add --yes to go on.")
+    out.write("Go on? [y/N] ", ending="")
+    out.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("Nothing was started.")
+
+
+def _hint(run: EvaluationRun) -> str:
+    return f"What it has is kept. Go on with: manage.py evaluate run --resume {run.pk}"
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
