@@ -1,11 +1,13 @@
 """Reading evaluations: as rows for pages, as records for numbers."""
 
+import json
 import uuid
 from collections.abc import Sequence
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
+from evaluation.formats import fastchat
 from evaluation.models import EvaluationRun
 from evaluation.records import Question
 
@@ -31,15 +33,8 @@ def newest(*, limit: int = 50) -> QuerySet[EvaluationRun]:
 
 def questions(*, run: EvaluationRun) -> Sequence[Question]:
     """The questions of the run, in order, as they were when it was planned."""
-    return [
-        Question(
-            id=row["question_id"],
-            category=str(row.get("category", "")),
-            turns=tuple(row["turns"]),
-            reference=tuple(row.get("reference") or ()),
-        )
-        for row in run.suite.questions
-    ]
+    lines = [json.dumps(row) for row in run.suite.questions]
+    return fastchat.read_questions(lines, str(run.suite))
 
 
 def with_both(*, candidate: str, parent: str) -> EvaluationRun | None:

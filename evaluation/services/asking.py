@@ -1,45 +1,19 @@
-"""What a judge is asked, and what is read from its answer. Pure: values in, values out."""
+"""One question to a judge, from the records to messages and back to a verdict. Values in, values out."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.records import Question
+from evaluation.judges import parsing, prompts
+from evaluation.records import Answer, Question
 from workers.protocol import ChatMessage
 
-SINGLE_SYSTEM = (
-    "You grade the answer of an AI assistant. Judge whether it is helpful, correct, to the point and complete. "
-    "Its length is no merit by itself. Explain briefly, then give a whole number from 1 (useless) to 10 (excellent) "
-    "in double brackets, for example [[5]]."
-)
-PAIR_SYSTEM = (
-    "You compare the answers of two AI assistants to the same question. Judge which one is more helpful, correct, "
-    "to the point and complete. Neither order nor length is a merit by itself. Explain briefly, then end with [[A]] "
-    "if assistant A is better, [[B]] if assistant B is better, or [[C]] if they are equally good."
-)
 SINGLE_AGAIN = (
     "Your answer holds no grade. Reply with the grade only, as a number from 1 to 10 in double brackets."
 )
 PAIR_AGAIN = "Your answer holds no verdict. Reply with [[A]], [[B]] or [[C]] only."
-SINGLE_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "explanation": {"type": "string"},
-        "score": {"type": "number", "minimum": 1, "maximum": 10},
-    },
-    "required": ["explanation", "score"],
-    "additionalProperties": False,
-}
-PAIR_SCHEMA = {
-    "type": "object",
-    "properties": {"explanation": {"type": "string"}, "winner": {"enum": ["A", "B", "tie"]}},
-    "required": ["explanation", "winner"],
-    "additionalProperties": False,
-}
-LETTERS = {"A": "model_1", "B": "model_2", "C": "tie", "TIE": "tie"}
-OTHER = {"model_1": "model_2", "model_2": "model_1"}
+BY_PLACE = {"A": "model_1", "B": "model_2", "tie": "tie"}
+BY_PLACE_SWAPPED = {"A": "model_2", "B": "model_1", "tie": "tie"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +40,13 @@ class Read:
     winner: str = ""
 
 
-def ask(question: Question, answers: Sequence[Sequence[str]], *, turn: int, swapped: bool = False) -> Asked:
+def ask(question: Question, answers: Sequence[Answer], *, turn: int, swapped: bool = False) -> Asked:
     """The prompt for one answer (a grade) or two (a comparison), up to turn `turn` (from 1)."""
-    pair = len(answers) == 2
+    prompt = prompts.choose("pair" if len(answers) == 2 else "single", question, turn)
     shown = list(reversed(answers)) if swapped else list(answers)
-    parts = _reference(question, turn)
-    names = ["assistant A", "assistant B"] if pair else ["the assistant"]
-    for name, turns in zip(names, shown, strict=True):
-        parts.append(_dialogue(name, question, turns, turn))
-    if turn > 1:
-        parts.append(
-            f"Judge the answers to the last question, number {turn}." if pair else "Judge the last answer."
-        )
-    name = ("pair" if pair else "single") + ("-reference" if _reference(question, turn) else "")
-    return Asked(
-        (
-            ChatMessage("system", PAIR_SYSTEM if pair else SINGLE_SYSTEM),
-            ChatMessage("user", "\n\n".join(parts)),
-        ),
-        f"{name}-multi-turn" if turn > 1 else name,
-        pair=pair,
-        swapped=swapped,
-    )
+    system, user = prompts.render(prompt, question, shown)
+    messages = (ChatMessage("system", system), ChatMessage("user", user))
+    return Asked(messages, prompt.name, pair=prompt.kind == "pair", swapped=swapped)
 
 
 def once_more(asked: Asked, text: str) -> tuple[ChatMessage, ...]:
@@ -97,65 +56,19 @@ def once_more(asked: Asked, text: str) -> tuple[ChatMessage, ...]:
 
 
 def schema(*, pair: bool) -> Mapping[str, Any]:
-    return PAIR_SCHEMA if pair else SINGLE_SCHEMA
+    return parsing.PAIR_SCHEMA if pair else parsing.SINGLE_SCHEMA
 
 
 def read(asked: Asked, text: str) -> Read | None:
     """The verdict in the judge's words; None when there is none, which is no verdict of any kind."""
-    if asked.pair:
-        winner = _winner(text, swapped=asked.swapped)
-        return Read(winner=winner) if winner else None
-    score = _score(text)
+    return read_pair(text, swapped=asked.swapped) if asked.pair else read_single(text)
+
+
+def read_single(text: str) -> Read | None:
+    score = parsing.score(text)
     return None if score is None else Read(score=score)
 
 
-def _score(text: str) -> float | None:
-    found = _from_json(text, "score")
-    if found is None:
-        ratings = re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*(?:/\s*10)?\s*\]\]", text) or re.findall(
-            r"(?:rating|score|grade)\W{0,5}(\d+(?:\.\d+)?)\s*(?:/\s*10)?\b", text, re.IGNORECASE
-        )
-        found = ratings[-1] if ratings else None
-    try:
-        score = float(str(found))
-    except ValueError:
-        return None
-    # [[99]] is a mistake and no enthusiasm.
-    return score if 1 <= score <= 10 else None
-
-
-def _winner(text: str, *, swapped: bool) -> str | None:
-    found = _from_json(text, "winner")
-    letters = (
-        [found] if isinstance(found, str) else re.findall(r"\[\[\s*([ABC]|tie)\s*\]\]", text, re.IGNORECASE)
-    )
-    # Two different verdicts in one answer are none: a judge that repeats the choices has not chosen.
-    if len({letter.upper() for letter in letters}) != 1:
-        return None
-    winner = LETTERS.get(letters[0].upper())
-    return OTHER.get(winner, winner) if winner and swapped else winner
-
-
-def _from_json(text: str, name: str) -> object:
-    """The field of a JSON object that is the whole text (a fence around it does no harm); None without one."""
-    bare = re.sub(r"^```(?:json)?\s*|\s*```$", "", text.strip())
-    try:
-        data = json.loads(bare)
-    except ValueError:
-        return None
-    return data.get(name) if isinstance(data, dict) else None
-
-
-def _reference(question: Question, turn: int) -> list[str]:
-    references = [text for text in question.reference[:turn] if text]
-    if not references:
-        return []
-    return ["A correct answer to compare with:", *references]
-
-
-def _dialogue(name: str, question: Question, turns: Sequence[str], upto: int) -> str:
-    """One conversation between marks that say where it begins and ends: what is in between is material, no order."""
-    lines = [f"=== The conversation with {name} begins ==="]
-    for asked, answered in zip(question.turns[:upto], turns[:upto], strict=False):
-        lines += [f"Person: {asked}", f"{name.capitalize()}: {answered}"]
-    return "\n".join([*lines, f"=== The conversation with {name} has ended ==="])
+def read_pair(text: str, *, swapped: bool) -> Read | None:
+    place = parsing.choice(text)
+    return Read(winner=(BY_PLACE_SWAPPED if swapped else BY_PLACE)[place]) if place else None

@@ -15,7 +15,7 @@ from django.conf import settings
 from evaluation.calls import Call, Caller, CatalogCaller, Completion, Outcome, RemoteCaller
 from evaluation.errors import Broken
 from evaluation.models import CachedJudgment, EvaluationRun, Judge, StoredAnswer, StoredVerdict
-from evaluation.records import Question
+from evaluation.records import Answer, Question
 from evaluation.services import asking, games
 from evaluation.services.asking import Asked
 from evaluation.services.games import Game
@@ -123,7 +123,11 @@ class Grading:
             return None
         asked = asking.ask(
             self._questions[game.question_id],
-            [answer.turns for answer in answers if answer],
+            [
+                Answer(answer.question_id, answer.chat_model, tuple(answer.turns))
+                for answer in answers
+                if answer
+            ],
             turn=game.turn,
             swapped=game.game == 2,
         )

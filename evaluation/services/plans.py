@@ -97,8 +97,7 @@ def plan(
     _check_models(names)
     loaded = suites.load(suite)
     questions = list(loaded.questions)[: chosen.get("limit")]
-    if not questions:
-        raise CannotEvaluate("suite", f"{suite}: there are no questions in it.")
+    suites.check(questions=questions, source=suite)
     return Plan(
         suite=loaded,
         suite_source=suite,

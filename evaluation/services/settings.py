@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.judges import temperatures
 from evaluation.records import Question
 from workers import client
 
@@ -10,14 +11,6 @@ DEFAULT_MAX_TOKENS = 1024
 DEFAULT_CONCURRENCY = 8
 # More calls than the engine has slots, so that a slot that gets free finds the next request waiting.
 AHEAD = 1.25
-
-# By category, as MT-bench has it (Zheng et al. 2023, arXiv 2306.05685): exact where one answer is right.
-TEMPERATURES = {
-    **dict.fromkeys(("writing", "roleplay"), 0.7),
-    **dict.fromkeys(("extraction", "math", "maths", "coding", "reasoning"), 0.0),
-    **dict.fromkeys(("stem", "humanities"), 0.1),
-}
-DEFAULT_TEMPERATURE = 0.7
 
 
 def room(chat_model: str, parameters: Mapping[str, Any]) -> int:
@@ -38,7 +31,7 @@ def temperature_of(question: Question, parameters: Mapping[str, Any]) -> float:
     """What was asked for, else the category's own."""
     if parameters.get("temperature") is not None:
         return float(parameters["temperature"])
-    return TEMPERATURES.get(question.category.lower(), DEFAULT_TEMPERATURE)
+    return temperatures.of(question)
 
 
 def storable(text: str) -> str:

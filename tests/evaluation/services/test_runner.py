@@ -58,10 +58,13 @@ def test_a_judge_sees_the_reference_up_to_the_turn(workers_client, suite):
     host(workers_client, "strict", "reply=[[3]]")
     runner.execute(run_id=plan_run(suite, "parrot", judges=["strict"]).pk)
     first, second = StoredVerdict.objects.filter(question_id="2").order_by("turn")
-    assert (first.prompt_name, second.prompt_name) == ("single-reference", "single-reference-multi-turn")
-    assert "\n\n4\n\n" in first.user_prompt
+    assert (first.prompt_name, second.prompt_name) == (
+        "chatsite-single-reference",
+        "chatsite-single-reference-turn-2",
+    )
+    assert "reference\n4\n" in first.user_prompt
     assert "Plus 1?" not in first.user_prompt
-    assert "\n\n4\n\n5\n\n" in second.user_prompt
+    assert "reference\n5\n" in second.user_prompt
 
 
 def test_a_judge_that_likes_the_first_place_is_no_ones_win(workers_client, suite):
