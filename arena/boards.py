@@ -7,8 +7,9 @@ Newton's method until its gradient vanishes; nothing is sampled but the critical
 * A weak prior, normal with a standard deviation of 1,000 points around the mean, keeps a chat model that never lost
   from running away to infinity; it moves a model with a hundred votes by less than a point. Who never won or never lost
   is named in the board (`one_sided`), and so are groups that never met (`groups`).
-* Intervals and comparisons rest on the sandwich covariance H⁻¹ B H⁻¹, which holds for ties and weights as well. Votes
-  are taken as independent here: many votes of few people make the intervals too narrow (docs/leaderboard.md).
+* Intervals and comparisons rest on the sandwich covariance H⁻¹ B H⁻¹, which holds for ties and weights as well; it is
+  drawn towards the model's own variance where votes are few. Votes are taken as independent: many votes of few people
+  make the intervals too narrow (docs/leaderboard.md).
 * Comparisons are simultaneous: the critical value is that of the largest of all standardised differences, so that with
   95 % probability not a single pair is wrongly told apart.
 """
@@ -31,6 +32,7 @@ PRIOR_PRECISION = (POINTS / 1000) ** 2
 LEVEL = 0.95
 Z = 1.959963984540054
 DRAWS = 1000
+TRUSTED = 10.0
 LARGEST_ASK = 100_000
 TOLERANCE = 1e-9
 
@@ -212,7 +214,7 @@ def fit(votes: Votes, *, most: int = 50) -> Fit:
     variance = total * chances * (1 - chances)
     inverse = np.linalg.inv(_hessian(votes, variance))
     residual = np.stack([1 - chances, chances, 0.5 - chances], axis=1) ** 2  # (n, 3): left, right, tie
-    meat = _outer(votes, (votes.squares * residual).sum(axis=1))
+    meat = _outer(votes, _scatter(votes, residual, chances))
     spread = float((votes.weights * residual).sum() / variance.sum())
     theta = parameters[:count] - parameters[:count].mean()
     return Fit(
@@ -223,6 +225,27 @@ def fit(votes: Votes, *, most: int = 50) -> Fit:
         iterations,
         spread,
     )
+
+
+def _scatter(votes: Votes, residual: Floats, chances: Floats) -> Floats:
+    """(n,) Σ w²(y−p)² of each row, drawn towards what coin tosses with chance p would have where votes are few.
+
+    Three ties that were fitted exactly are no proof that there is no noise. The model's own variance counts as much as
+    `TRUSTED` votes of whichever of the two chat models has fewer.
+    """
+    count = len(votes.names)
+
+    def per_model(values: Floats) -> Floats:
+        met = np.bincount(votes.left, values, count) + np.bincount(votes.right, values, count)
+        return np.asarray(met, dtype=np.float64)
+
+    squares = votes.squares.sum(axis=1)
+    number = per_model(votes.weights.sum(axis=1)) ** 2 / np.maximum(per_model(squares), 1e-300)
+    fewer = np.minimum(number[votes.left], number[votes.right])
+    share = TRUSTED / (TRUSTED + fewer)
+    seen = (votes.squares * residual).sum(axis=1)
+    found: Floats = (1 - share) * seen + share * squares * chances * (1 - chances)
+    return found
 
 
 def critical_value(covariance: Floats, errors: Floats) -> float:
@@ -349,7 +372,7 @@ def _standings(
     order = sorted(range(count), key=lambda i: (-round(float(solved.theta[i]), 9), names[i]))
     tiers = _tiers(order, better)
     fitted = 1 / (1 + np.exp(solved.theta[None, :] - solved.theta[:, None]))
-    half = Z * np.sqrt(np.diag(solved.covariance)[:count])
+    half = Z * np.sqrt(np.clip(np.diag(solved.covariance)[:count], 0, None))
     found = []
     for place, i in enumerate(order):
         following = order[place + 1] if place + 1 < count else None
@@ -390,7 +413,7 @@ def _tiers(order: Sequence[int], better: NDArray[np.bool_]) -> dict[int, int]:
 
 
 def _effects(names: Sequence[str], solved: Fit, count: int) -> tuple[Effect, ...]:
-    half = Z * np.sqrt(np.diag(solved.covariance)[count:])
+    half = Z * np.sqrt(np.clip(np.diag(solved.covariance)[count:], 0, None))
     return tuple(
         Effect(name, *(float(POINTS * value) for value in (middle, middle - margin, middle + margin)))
         for name, middle, margin in zip(names, solved.effects, half, strict=True)

@@ -63,7 +63,7 @@ def vote_changed(vote: Vote) -> None:
         weight=vote.weight,
         language=battle.language,
         categories=battle.categories,
-        day=_day(vote),
+        day=day_of(vote.created_at),
     )
     _add(counted, sign=1 if vote.counted else -1)
     changed()
@@ -118,17 +118,10 @@ def day_of(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def _day(vote: Vote) -> str:
-    return day_of(vote.created_at)
-
-
-def _increments(counted: Counted) -> list[float]:
-    """In the order of `COLUMNS`."""
-    values = [0.0] * len(COLUMNS)
-    values[_COUNT_OF[counted.choice]] = 1
-    values[_WEIGHT_OF[counted.choice]] = counted.weight
-    values[_WEIGHT_OF[counted.choice] + 3] = counted.weight**2
-    return values
+def steps(choice: str, weight: float) -> list[tuple[int, float]]:
+    """What a vote adds: (index into `COLUMNS`, value)."""
+    place = _WEIGHT_OF[choice]
+    return [(_COUNT_OF[choice], 1), (place, weight), (place + 3, weight**2)]
 
 
 def _add(counted: Counted, *, sign: int) -> None:
@@ -137,10 +130,9 @@ def _add(counted: Counted, *, sign: int) -> None:
     rows = PairCounter.objects.filter(
         slice__in=names, period__in=spans, left=counted.left, right=counted.right
     )
-    steps = {
-        column: F(column) + sign * value
-        for column, value in zip(COLUMNS, _increments(counted), strict=True)
-        if value
+    changes = {
+        COLUMNS[index]: F(COLUMNS[index]) + sign * value
+        for index, value in steps(counted.choice, counted.weight)
     }
     if rows.count() < len(set(names)) * len(spans):
         missing = [
@@ -149,17 +141,16 @@ def _add(counted: Counted, *, sign: int) -> None:
             for span in spans
         ]
         PairCounter.objects.bulk_create(missing, ignore_conflicts=True)
-    rows.update(**steps)
+    rows.update(**changes)
 
 
 def _tally(totals: dict[tuple[str, str, str, str], list[float]], counted: Counted) -> None:
-    count, weight = _COUNT_OF[counted.choice], _WEIGHT_OF[counted.choice]
+    added = steps(counted.choice, counted.weight)
     for name in slices(counted):
         for span in periods(counted.day):
             row = totals[name, span, counted.left, counted.right]
-            row[count] += 1
-            row[weight] += counted.weight
-            row[weight + 3] += counted.weight**2
+            for index, value in added:
+                row[index] += value
 
 
 def _store(totals: Mapping[tuple[str, str, str, str], list[float]]) -> None:

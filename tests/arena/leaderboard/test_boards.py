@@ -116,6 +116,14 @@ def test_ties_make_intervals_narrower_than_coin_tosses():
     assert tied.high - tied.low < 0.6 * (decided.high - decided.low)
 
 
+def test_a_single_tie_says_next_to_nothing():
+    """Its residual is 0, which must not make an interval of width 0, neither alone nor beside many other votes."""
+    for others in ([], both_ways("b", "c", 500, 500)):
+        standing = next(s for s in boards.solve([row("a", "b", 0, 0, 1), *others]).standings if s.name == "a")
+        assert standing.high - standing.low > 400
+        assert standing.alike
+
+
 def test_weights_do_not_pretend_to_be_votes():
     """A hundred votes of weight 10 say no more than a hundred votes."""
     light = boards.solve([row("a", "b", 60, 40), row("b", "a", 40, 60)]).standings[0]

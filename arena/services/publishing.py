@@ -1,0 +1,200 @@
+"""Publishing boards that never change, solving them again from the same votes, and hiding chat models."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+from django.db import transaction
+
+from arena import boards
+from arena.boards import PairRow
+from arena.errors import InvalidValue
+from arena.models import Listing, ListingChange, Snapshot, Vote
+from arena.models.leaderboard import EVERYTHING
+from arena.services import counting
+from chatsite.accounts.models import User
+
+
+class Line(NamedTuple):
+    """What of a vote a published board rests on."""
+
+    id: int
+    left: str
+    right: str
+    choice: str
+    weight: float
+
+
+class Verdict(NamedTuple):
+    """What `verify` found; `problems` is empty where the board was solved again bit for bit."""
+
+    snapshot: Snapshot
+    problems: list[str]
+
+
+@transaction.atomic
+def publish(*, published_by: User | None = None, slice_name: str = EVERYTHING) -> Snapshot:
+    """Keep the board of this moment. It is solved from the votes themselves, not from the counters."""
+    lines = list(_counted(slice_name))
+    if not lines:
+        raise InvalidValue("There are no votes to publish a board of.", field="slice")
+    rows = _rows(lines)
+    snapshot = Snapshot(
+        slice=slice_name,
+        votes=len(lines),
+        vote_ranges=ranges(line.id for line in lines),
+        votes_hash=votes_hash(lines),
+        code_version=code_version(),
+        rows=rows,
+        rows_hash=rows_hash(rows),
+        published_by=published_by,
+    )
+    snapshot.full_clean()
+    snapshot.save()
+    return snapshot
+
+
+def publish_if_changed() -> Snapshot | None:
+    """For the schedule: nothing is published while the votes are those of the last board."""
+    last = Snapshot.objects.filter(slice=EVERYTHING).first()
+    lines = list(_counted(EVERYTHING))
+    if not lines or (last is not None and last.votes_hash == votes_hash(lines)):
+        return None
+    return publish()
+
+
+def verify(*, snapshot_id: int) -> Verdict:
+    """Solve a published board again from the votes it names."""
+    snapshot = Snapshot.objects.filter(pk=snapshot_id).first()
+    if snapshot is None:
+        raise InvalidValue(f"There is no published board {snapshot_id}.", field="id")
+    problems = []
+    if rows_hash(snapshot.rows) != snapshot.rows_hash:
+        problems.append("The stored rows were changed after they were published.")
+    lines = list(_of_ranges(snapshot.vote_ranges))
+    if len(lines) != snapshot.votes:
+        problems.append(f"Of {snapshot.votes} votes, {len(lines)} are left.")
+    if votes_hash(lines) != snapshot.votes_hash:
+        problems.append("The votes are not the same any more.")
+    elif _rows(lines) != snapshot.rows:
+        problems.append(f"The board comes out differently with {code_version()}.")
+    return Verdict(snapshot, problems)
+
+
+@transaction.atomic
+def change_visibility(
+    *, listing: Listing, visibility: str, operator: User | None, reason: str = ""
+) -> Listing:
+    """Hide a chat model from the board, or show it again, with a line in the public log."""
+    if visibility not in Listing.Visibility.values:
+        raise InvalidValue(
+            f"visibility must be one of {', '.join(Listing.Visibility.values)}.", field="visibility"
+        )
+    listing.visibility = visibility
+    listing.full_clean()
+    listing.save()
+    ListingChange.objects.create(
+        name=listing.name, visibility=visibility, reason=reason[:300], changed_by=operator
+    )
+    counting.changed()
+    return listing
+
+
+def ranges(ids: Iterable[int]) -> list[list[int]]:
+    """Rising ids as [[first, last], …]: a million ids of a site fit into a few lines."""
+    found: list[list[int]] = []
+    for number in ids:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def votes_hash(lines: Iterable[Line]) -> str:
+    """SHA-256 over one line per vote, by id: id, left, right, choice, weight, with tabs between them."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line.id}\t{line.left}\t{line.right}\t{line.choice}\t{line.weight!r}\n".encode())
+    return digest.hexdigest()
+
+
+def rows_hash(rows: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def code_version() -> str:
+    """The version, and the hash of the very code that solves."""
+    try:
+        version = metadata.version("chatsite")
+    except metadata.PackageNotFoundError:
+        version = "source"
+    code = hashlib.sha256(Path(boards.__file__).read_bytes()).hexdigest()[:12]
+    return f"chatsite {version}, solver {code}, numpy {numpy.__version__}"
+
+
+def _rows(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """Rounded to a thousandth of a point, which is what one may promise across machines."""
+    return [
+        {
+            "name": standing.name,
+            "rank": standing.rank,
+            "tier": standing.tier,
+            "rating": round(standing.rating, 3),
+            "low": round(standing.low, 3),
+            "high": round(standing.high, 3),
+            "votes": standing.votes,
+        }
+        for standing in boards.solve(_pair_rows(lines)).standings
+    ]
+
+
+def _pair_rows(lines: Iterable[Line]) -> list[PairRow]:
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * len(counting.COLUMNS))
+    for line in lines:
+        for index, value in counting.steps(line.choice, line.weight):
+            sums[line.left, line.right][index] += value
+    return [
+        PairRow(left, right, *(int(value) for value in values[:4]), *values[4:])
+        for (left, right), values in sorted(sums.items())
+    ]
+
+
+def _counted(slice_name: str) -> Iterator[Line]:
+    votes = Vote.objects.filter(counted=True)
+    kind, _, value = slice_name.partition(":")
+    if kind == "language":
+        votes = votes.filter(battle__language=value)
+    elif kind == "category":
+        # Not every database can look into a JSON list.
+        rows = votes.values_list("id", "battle__categories")
+        wanted = [number for number, categories in rows if value in categories]
+        return _of_ranges(ranges(sorted(wanted)))
+    elif slice_name != EVERYTHING:
+        raise InvalidValue(f"There is no slice “{slice_name[:80]}”.", field="slice")
+    return _lines(votes)
+
+
+def _of_ranges(wanted: list[list[int]]) -> Iterator[Line]:
+    if not wanted:
+        return
+    votes = Vote.objects.filter(id__gte=wanted[0][0], id__lte=wanted[-1][1])
+    remaining = iter(wanted)
+    first, last = next(remaining)
+    for line in _lines(votes):
+        while line.id > last:
+            first, last = next(remaining)
+        if line.id >= first:
+            yield line
+
+
+def _lines(votes: Any) -> Iterator[Line]:
+    rows = votes.order_by("id").values_list(
+        "id", "battle__left_name", "battle__right_name", "choice", "weight"
+    )
+    return (Line(*row) for row in rows.iterator(chunk_size=5000))
