@@ -7,7 +7,8 @@ What we have no field for is kept in `extra`, so that a file that is read and wr
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from evaluation.formats.jsonl import Row, rows
+from evaluation.formats.jsonl import FormatError, Row, rows
+from evaluation.metrics.agreement import TIE, Ballot
 from evaluation.records import WINNERS, Answer, PairVerdict, Question, QuestionId, SingleVerdict, Winner
 
 T = TypeVar("T")
@@ -31,6 +32,13 @@ def read_single_verdicts(lines: Iterable[str], source: str) -> list[SingleVerdic
 
 def read_pair_verdicts(lines: Iterable[str], source: str) -> list[PairVerdict]:
     return [_pair(row) for row in rows(lines, source)]
+
+
+def read_ballots(values: object, source: str) -> list[Ballot]:
+    """Votes of people (or of GPT-4, converted) from a JSON list, as `compute_agreement.py` reads them."""
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise FormatError(source, 1, "this is not a JSON list of votes")
+    return [_ballot(Row(source, number, value)) for number, value in enumerate(values, start=1)]
 
 
 def is_pair_row(values: dict[str, object]) -> bool:
@@ -176,6 +184,16 @@ def _pair(row: Row) -> PairVerdict:
         g2_judgment,
         {"prompt_name": prompt_name, **row.rest},
     )
+
+
+def _ballot(row: Row) -> Ballot:
+    identifier = _question_id(row)
+    names = {name: row.take(name, str, "a chat model's name") for name in ("model_a", "model_b")}
+    said = row.take("winner", str, "model_a, model_b or a tie")
+    if said not in names and "tie" not in said:
+        raise row.error(f"winner is {said!r}; it must be model_a, model_b or a tie")
+    first, second = sorted(names.values())
+    return Ballot(identifier, _turn(row), (first, second), _judge(row)[0], names.get(said, TIE))
 
 
 def _question_id(row: Row) -> QuestionId:

@@ -1,0 +1,1 @@
+"""Numbers from verdicts, each with an interval. Pure: records in, values out."""
