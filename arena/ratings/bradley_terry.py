@@ -109,7 +109,7 @@ def fit(
         votes=counts.votes,
         gradient_norm=solution.gradient_norm,
         iterations=solution.iterations,
-        components=_named(counts.models, connected),
+        components=named_components(counts.models, connected),
         diverging=tuple(name for name, apart in zip(counts.models, diverging, strict=True) if apart),
         prior=used,
         dispersion=dispersion,
@@ -200,7 +200,7 @@ def _unknown(covariance: Floats, counts: PairCounts) -> Floats:
     return covariance
 
 
-def _named(models: tuple[str, ...], connected: Integers) -> tuple[tuple[str, ...], ...]:
+def named_components(models: tuple[str, ...], connected: Integers) -> tuple[tuple[str, ...], ...]:
     return tuple(
         tuple(name for name, number in zip(models, connected, strict=True) if number == group)
         for group in range(int(connected.max(initial=-1)) + 1)

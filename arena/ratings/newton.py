@@ -99,19 +99,32 @@ def _derivatives(rows: Rows, pair: Integers, values: Floats, precision: Floats) 
     expected = logistic(_logits(rows, values))
     error = rows.weight * expected - rows.score  # (n,)
     curvature = rows.weight * expected * (1.0 - expected)  # (n,)
-    gradient, hessian = np.zeros(wide), np.zeros((wide, wide))
+    gradient = np.zeros(wide)
     gradient[:size] = _per_model(pair, error, size)
-    between = np.bincount(pair, weights=curvature, minlength=size * size).reshape(size, size)
-    between = between + between.T
-    hessian[:size, :size] = np.diag(between.sum(axis=1)) - between
-    if wide > size:
-        weighted = rows.features * curvature[:, None]  # (n, k)
-        for column in range(wide - size):
-            hessian[:size, size + column] = _per_model(pair, weighted[:, column], size)
-        hessian[size:, :size] = hessian[:size, size:].T
-        hessian[size:, size:] = rows.features.T @ weighted
-        gradient[size:] = rows.features.T @ error
+    hessian = gram(rows, pair, curvature)
+    gradient[size:] = rows.features.T @ error
     return gradient + precision * values, hessian + np.diag(precision)
+
+
+def gram(rows: Rows, pair: Integers, value: Floats) -> Floats:
+    """Σ value · x xᵀ (M + k, M + k), where x is +1 at the left model, −1 at the right one, and the features."""
+    size, wide = rows.size, rows.size + rows.features.shape[1]
+    total = np.zeros((wide, wide))
+    between = np.bincount(pair, weights=value, minlength=size * size).reshape(size, size)
+    between = between + between.T
+    total[:size, :size] = np.diag(between.sum(axis=1)) - between
+    if wide > size:
+        weighted = rows.features * value[:, None]  # (n, k)
+        for column in range(wide - size):
+            total[:size, size + column] = _per_model(pair, np.ascontiguousarray(weighted[:, column]), size)
+        total[size:, :size] = total[:size, size:].T
+        total[size:, size:] = rows.features.T @ weighted
+    return total
+
+
+def errors(rows: Rows, values: Floats) -> Floats:
+    """(n,): what each row got above what was expected of it."""
+    return rows.score - rows.weight * logistic(_logits(rows, values))
 
 
 def _per_model(pair: Integers, value: Floats, size: int) -> Floats:

@@ -1,0 +1,183 @@
+"""Ratings with style held constant: how long and how decorated an answer is, and on which side it stood.
+
+Each feature is the relative difference (left − right) / (left + right + 1) of a count. Two methods:
+
+* `ours`: features scaled to a standard deviation of one, the position as a covariate of its own, no shrinkage; every
+  effect has a robust standard error. A feature that never differs is left out and named, instead of spoiling all.
+* `fastchat`: features centred and scaled, no position, ½ · 0.5 · ‖(r, b)‖² on ratings and effects (r in factors of
+  ten), as `compute_style_control` of FastChat's rating_systems.py has it. For comparison.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from arena.ratings import graph, newton
+from arena.ratings.arrays import CENTRE, POINTS, Floats
+from arena.ratings.bradley_terry import (
+    WEAK_PRIOR,
+    Fit,
+    diverging_models,
+    gauge_of,
+    inverse,
+    named_components,
+    without_gauge,
+)
+from arena.ratings.pairs import Outcomes, PairCounts
+
+FEATURES = ("length", "headers", "lists", "bold")
+POSITION = "position"
+FASTCHAT_SHRINKAGE = 0.5
+
+_FENCE = re.compile(r"^(```|~~~).*?(?:^\1|\Z)", re.MULTILINE | re.DOTALL)
+_HEADER = re.compile(r"^ {0,3}#{1,6}\s", re.MULTILINE)
+_LIST = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s", re.MULTILINE)
+_BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
+_WORD = re.compile(r"\w+|[^\w\s]")
+_CHARACTERS_A_TOKEN = 4  # of a long word; about right for English, and the same for both sides
+
+
+class StyleCounts(NamedTuple):
+    """Of one side of a battle: all its answers together."""
+
+    length: int
+    headers: int
+    lists: int
+    bold: int
+
+
+class Effect(NamedTuple):
+    """What one standard deviation of a feature (or standing on the left) is worth, in points, with its error."""
+
+    name: str
+    coefficient: float  # in log-odds, as published coefficients are
+    points: float
+    error: float  # in points
+
+
+@dataclass(frozen=True)
+class StyleFit:
+    """A fit whose ratings are those of answers of the same style; what style is worth; what could not be told."""
+
+    fit: Fit
+    effects: tuple[Effect, ...]
+    left_out: tuple[str, ...]
+
+
+def count(text: str) -> StyleCounts:
+    """Of one answer in Markdown. Headers, list items and bold phrases count outside of code blocks only."""
+    prose = _FENCE.sub("", text)
+    tokens = sum(-(-len(word) // _CHARACTERS_A_TOKEN) for word in _WORD.findall(text))
+    return StyleCounts(
+        tokens, len(_HEADER.findall(prose)), len(_LIST.findall(prose)), len(_BOLD.findall(prose))
+    )
+
+
+def add(counts: list[StyleCounts]) -> StyleCounts:
+    """All answers of a side together."""
+    return (
+        StyleCounts(*(sum(column) for column in zip(*counts, strict=True)))
+        if counts
+        else StyleCounts(0, 0, 0, 0)
+    )
+
+
+def differences(left: Floats, right: Floats) -> Floats:
+    """(n, k) relative differences of counts (n, k), between −1 and 1."""
+    return np.asarray((left - right) / (left + right + 1.0))
+
+
+def fit(
+    outcomes: Outcomes,
+    left: Floats,
+    right: Floats,
+    *,
+    method: Literal["ours", "fastchat"] = "ours",
+    anchor: tuple[str, float] | None = None,
+) -> StyleFit:
+    """`left` and `right` are the counts of each vote's two sides, (n, 4) in the order of `FEATURES`."""
+    if left.shape != (len(outcomes), len(FEATURES)) or right.shape != left.shape:
+        raise ValueError(f"Style counts must be ({len(outcomes)}, {len(FEATURES)}) for both sides.")
+    if not (
+        np.isfinite(left).all() and np.isfinite(right).all() and (left >= 0).all() and (right >= 0).all()
+    ):
+        raise ValueError("Style counts must be finite and not negative.")
+    if anchor is not None and anchor[0] not in outcomes.models:
+        raise ValueError(f"The anchor {anchor[0]} has no votes.")
+    raw = differences(left.astype(np.float64), right.astype(np.float64))
+    spread = raw.std(axis=0) if len(raw) else np.zeros(len(FEATURES))
+    used = np.flatnonzero(spread > 1e-12)
+    features = raw[:, used] / spread[used]
+    names = [FEATURES[index] for index in used]
+    if method == "fastchat":
+        features = features - features.mean(axis=0)
+    else:
+        features = np.column_stack([features, np.ones(len(features))])
+        names.append(POSITION)
+    left_out = tuple(name for index, name in enumerate(FEATURES) if index not in used)
+    return _solve(outcomes, features, tuple(names), left_out, method, anchor)
+
+
+def _solve(
+    outcomes: Outcomes,
+    features: Floats,
+    names: tuple[str, ...],
+    left_out: tuple[str, ...],
+    method: str,
+    anchor: tuple[str, float] | None,
+) -> StyleFit:
+    counts = PairCounts.of(outcomes)
+    size, wide = len(outcomes.models), len(outcomes.models) + features.shape[1]
+    connected = graph.components(counts.games)
+    diverging = diverging_models(connected, graph.strong_components(counts.wins))
+    prior = WEAK_PRIOR if diverging.any() else None
+    precision = np.zeros(wide)
+    if method == "fastchat":
+        prior = POINTS * np.log(10.0) / np.sqrt(FASTCHAT_SHRINKAGE)
+        precision[size:] = FASTCHAT_SHRINKAGE
+    if prior is not None:
+        precision[:size] = (POINTS / prior) ** 2
+    rows = newton.Rows(
+        size, outcomes.left, outcomes.right, outcomes.score * outcomes.weight, outcomes.weight, features
+    )
+    gauge = gauge_of(connected, wide)
+    # A feature that the others explain leaves the Hessian flat in one direction: a hair of shrinkage holds it.
+    precision[size:] += 1e-9
+    solution = newton.solve(rows, precision=precision, gauge=gauge)
+    squared = newton.errors(rows, solution.values) ** 2
+    bread = without_gauge(inverse(solution.hessian + gauge), connected)
+    robust = bread if diverging.any() else bread @ newton.gram(rows, rows.pair, squared) @ bread
+    covariance = np.asarray(robust * POINTS**2)
+    ratings = CENTRE + POINTS * solution.values[:size]
+    if anchor is not None:
+        ratings = ratings + (anchor[1] - ratings[outcomes.models.index(anchor[0])])
+    error = np.sqrt(np.maximum(np.diag(covariance)[size:], 0.0))
+    effects = tuple(
+        Effect(name, float(value), float(POINTS * value), float(width))
+        for name, value, width in zip(names, solution.values[size:], error, strict=True)
+    )
+    place = next((effect for effect in effects if effect.name == POSITION), None)
+    whole = Fit(
+        models=outcomes.models,
+        ratings=ratings,
+        covariance=covariance[:size, :size],
+        votes=counts.votes,
+        gradient_norm=solution.gradient_norm,
+        iterations=solution.iterations,
+        components=named_components(outcomes.models, connected),
+        diverging=tuple(name for name, apart in zip(outcomes.models, diverging, strict=True) if apart),
+        prior=None if prior is None else float(prior),
+        dispersion=_dispersion(squared, solution.values, rows),
+        position=place.points if place else None,
+        position_error=place.error if place else None,
+    )
+    return StyleFit(whole, effects, left_out)
+
+
+def _dispersion(squared: Floats, values: Floats, rows: newton.Rows) -> float:
+    """The variance of a vote against that of a coin toss with the same chance."""
+    expected = np.clip((rows.score - newton.errors(rows, values)), 0.0, None)  # weight · p
+    tosses = float((expected * (rows.weight - expected)).sum())
+    return float(squared.sum()) / tosses if tosses > 0 else 1.0
