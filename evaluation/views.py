@@ -75,7 +75,7 @@ def question(request: HttpRequest, run_id: uuid.UUID, position: int) -> HttpResp
     found = _readable(request, run_id)
     if not 1 <= position <= len(found.suite.questions):
         raise Http404
-    question_id = str(found.suite.questions[position - 1]["id"])
+    question_id = str(found.suite.questions[position - 1]["question_id"])
     browser = Browser(reading.material(found, question_id=question_id))
     page = browser.page(position, lambda other: _address(run_id, other))
     return render(request, "evaluation/question.html", {"run": found, "page": page})

@@ -1,8 +1,13 @@
 """What the subcommands share: finding a run, and lines for a terminal."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from django.core.management.base import CommandError
 
 from evaluation.models import EvaluationRun
+from evaluation.report import files
+from evaluation.report.material import Material
 from evaluation.selectors import runs
 
 
@@ -11,6 +16,14 @@ def find_run(run_id: str) -> EvaluationRun:
     if run is None:
         raise CommandError(f"There is no run {run_id!r}, or several begin so. See: manage.py evaluate list")
     return run
+
+
+def material_of_files(sources: Sequence[str]) -> Material:
+    """What FastChat's files say. Raises `CommandError` naming the file, and the line where one is to blame."""
+    try:
+        return files.read([Path(source) for source in sources])
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from None
 
 
 def progress_line(run: EvaluationRun) -> str:

@@ -22,6 +22,9 @@ class StoredAnswer(models.Model):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(default=0.0, help_text="Of waiting and generating, all turns together.")
+    extra = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="What an imported file said beyond our fields."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

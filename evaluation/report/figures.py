@@ -26,7 +26,8 @@ def mean(values: Iterable[tuple[QuestionId, float]]) -> Estimate | None:
     With one question there is nothing to draw, and the interval is open (NaN).
     """
     clusters: defaultdict[QuestionId, list[float]] = defaultdict(list)
-    for question_id, value in values:
+    # In a fixed order, or the same verdicts from another source would draw other samples.
+    for question_id, value in sorted(values, key=lambda pair: (str(pair[0]), pair[1])):
         clusters[question_id].append(value)
     if not clusters:
         return None

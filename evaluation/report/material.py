@@ -12,6 +12,8 @@ class Material:
     title: str
     questions: Sequence[Question]
     answers: Sequence[Answer]
+    references: Sequence[Answer] = ()
+    """Answers to compare with, where the questions have none of their own."""
     singles: Sequence[SingleVerdict] = ()
     pairs: Sequence[PairVerdict] = ()
     """What judges that are chat models said."""

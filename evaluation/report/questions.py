@@ -102,6 +102,7 @@ class Browser:
         self.chat_models = material.chat_models
         self._number = {name: number for number, name in enumerate(self.chat_models, start=1)}
         self._answers = {(answer.question_id, answer.chat_model): answer for answer in material.answers}
+        self._references = {answer.question_id: answer.turns for answer in material.references}
         self._singles = _by_question(material.singles)
         self._pairs = _by_question(material.all_pairs)
 
@@ -181,10 +182,11 @@ class Browser:
     def _turn(self, question: Question, number: int) -> TurnView:
         singles = [verdict for verdict in self._singles[question.id] if verdict.turn == number]
         pairs = [pair for pair in self._pairs[question.id] if pair.turn == number]
+        reference = question.reference or self._references.get(question.id, ())
         return TurnView(
             number=number,
             prompt=question.turns[number - 1],
-            reference=question.reference[number - 1] if len(question.reference) >= number else "",
+            reference=reference[number - 1] if len(reference) >= number else "",
             answers=[
                 self._answer(answer, number, singles)
                 for name in self.chat_models

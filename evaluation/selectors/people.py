@@ -78,10 +78,13 @@ def waiting(user: User, run: EvaluationRun) -> list[Pair]:
 
 def judgeable(run: EvaluationRun) -> Iterator[Pair]:
     """Two complete, different answers to the same question; with a baseline only pairs in which it plays."""
-    turns = {str(question["id"]): len(question["turns"]) for question in run.suite.questions}
+    turns = {str(question["question_id"]): len(question["turns"]) for question in run.suite.questions}
+    # In the order in which judges have them too, so that one pair has one name.
+    place = {name: (name == run.baseline, number) for number, name in enumerate(run.chat_models)}
     names: dict[str, list[tuple[str, list[str]]]] = {}
-    rows = StoredAnswer.objects.filter(run=run, complete=True).order_by("chat_model")
-    for question_id, chat_model, texts in rows.values_list("question_id", "chat_model", "turns"):
+    rows = StoredAnswer.objects.filter(run=run, complete=True, chat_model__in=run.chat_models)
+    answers = list(rows.values_list("question_id", "chat_model", "turns"))
+    for question_id, chat_model, texts in sorted(answers, key=lambda answer: place[answer[1]]):
         names.setdefault(question_id, []).append((chat_model, texts))
     for question_id, answered in names.items():
         for (one, texts), (other, other_texts) in combinations(answered, 2):
@@ -95,7 +98,7 @@ def judgeable(run: EvaluationRun) -> Iterator[Pair]:
 def shown(pair: Pair, *, swapped: bool) -> Shown:
     """Raises DoesNotExist when an answer was deleted since."""
     run = EvaluationRun.objects.select_related("suite").get(pk=pair.run_id)
-    question = next(q for q in run.suite.questions if str(q["id"]) == pair.question_id)
+    question = next(q for q in run.suite.questions if str(q["question_id"]) == pair.question_id)
     texts = {
         name: StoredAnswer.objects.get(run=run, question_id=pair.question_id, chat_model=name).turns[
             : pair.turn

@@ -1,8 +1,9 @@
 """Whose evaluations a person may read, and the records of one, ready for a report."""
 
+import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -11,8 +12,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from chatsite.accounts.models import User
+from evaluation.formats import fastchat
 from evaluation.models import EvaluationRun, HumanVerdict, StoredAnswer, StoredVerdict
-from evaluation.records import WINNERS, Answer, PairVerdict, Question, SingleVerdict, Winner
+from evaluation.records import WINNERS, Answer, PairVerdict, Question, QuestionId, SingleVerdict, Winner
 from evaluation.report.material import Material, merged
 
 READ = "evaluation.view_evaluationrun"
@@ -46,17 +48,17 @@ def one(user: User, run_id: uuid.UUID) -> EvaluationRun:
 def material(run: EvaluationRun, *, question_id: str | None = None) -> Material:
     """The run's records; with `question_id` the answers and verdicts of this question only."""
     only = Q() if question_id is None else Q(question_id=question_id)
+    asked = questions(run)
+    ids = {str(question.id): question.id for question in asked}
     verdicts = list(run.verdicts.filter(only).order_by("id"))
     return Material(
         title=str(run),
-        questions=questions(run),
-        answers=[_answer(stored) for stored in run.answers.filter(only).order_by("id")],
-        singles=[_single(v) for v in verdicts if v.kind == StoredVerdict.Kind.SINGLE],
-        pairs=_pairs(
-            [v for v in verdicts if v.kind == StoredVerdict.Kind.PAIR],
-            games=1 if run.parameters.get("swap") is False else 2,
-        ),
-        people=_people(run.human_verdicts.filter(only).order_by("id")),
+        questions=asked,
+        answers=[_answer(stored, ids) for stored in run.answers.filter(only).order_by("id")],
+        references=_references(run),
+        singles=[_single(v, ids) for v in verdicts if v.kind == StoredVerdict.Kind.SINGLE],
+        pairs=_pairs([v for v in verdicts if v.kind == StoredVerdict.Kind.PAIR], ids),
+        people=_people(run.human_verdicts.filter(only).order_by("id"), ids),
         baseline=run.baseline,
         facts=facts(run),
     )
@@ -101,42 +103,60 @@ def questions(run: EvaluationRun) -> list[Question]:
     return [_question(stored) for stored in run.suite.questions]
 
 
-def _question(stored: dict[str, Any]) -> Question:
+def _question(stored: Mapping[str, Any]) -> Question:
+    known = ("question_id", "category", "turns", "reference")
     return Question(
-        id=str(stored["id"]),
+        id=stored["question_id"],
         category=str(stored.get("category", "")),
         turns=tuple(stored["turns"]),
         reference=tuple(stored.get("reference") or ()),
+        extra={name: value for name, value in stored.items() if name not in known},
     )
 
 
-def _answer(stored: StoredAnswer) -> Answer:
-    return Answer(question_id=stored.question_id, chat_model=stored.chat_model, turns=tuple(stored.turns))
+Ids = Mapping[str, QuestionId]
+"""From the text in our tables to the id that the suite gave, which may be a number."""
 
 
-def _single(stored: StoredVerdict) -> SingleVerdict:
+def _answer(stored: StoredAnswer, ids: Ids) -> Answer:
+    return Answer(
+        question_id=ids.get(stored.question_id, stored.question_id),
+        chat_model=stored.chat_model,
+        turns=tuple(stored.turns),
+        extra=stored.extra,
+    )
+
+
+def _references(run: EvaluationRun) -> list[Answer]:
+    """An imported run keeps them as its file had them."""
+    rows = run.parameters.get("references", [])
+    return fastchat.read_answers([json.dumps(row) for row in rows], "reference answers")
+
+
+def _single(stored: StoredVerdict, ids: Ids) -> SingleVerdict:
     return SingleVerdict(
-        question_id=stored.question_id,
+        question_id=ids.get(stored.question_id, stored.question_id),
         chat_model=stored.model_1,
         judge=stored.judge,
         turn=stored.turn,
         score=None if stored.failed else stored.score,
         judgment=stored.judgment,
+        extra={"prompt_name": stored.prompt_name, "user_prompt": stored.user_prompt, **stored.extra},
     )
 
 
-def _pairs(stored: Iterable[StoredVerdict], *, games: int) -> list[PairVerdict]:
-    """All games of a pair together; while one is missing there is no verdict yet. One game alone counts twice."""
+def _pairs(stored: Iterable[StoredVerdict], ids: Ids) -> list[PairVerdict]:
+    """Both games of a pair together; while only one has been played there is no verdict yet."""
     played: defaultdict[tuple[str, str, int, str, str], dict[int, StoredVerdict]] = defaultdict(dict)
     for verdict in stored:
         key = (verdict.judge, verdict.question_id, verdict.turn, verdict.model_1, verdict.model_2)
         played[key][verdict.game] = verdict
-    return [_pair(each[1], each[games]) for each in played.values() if set(each) >= {1, games}]
+    return [_pair(each[1], each[2], ids) for each in played.values() if len(each) == 2]
 
 
-def _pair(first: StoredVerdict, second: StoredVerdict) -> PairVerdict:
+def _pair(first: StoredVerdict, second: StoredVerdict, ids: Ids) -> PairVerdict:
     return PairVerdict(
-        question_id=first.question_id,
+        question_id=ids.get(first.question_id, first.question_id),
         model_1=first.model_1,
         model_2=first.model_2,
         judge=first.judge,
@@ -145,6 +165,12 @@ def _pair(first: StoredVerdict, second: StoredVerdict) -> PairVerdict:
         g2_winner=_winner(second),
         g1_judgment=first.judgment,
         g2_judgment=second.judgment,
+        extra={
+            "prompt_name": first.prompt_name,
+            "g1_user_prompt": first.user_prompt,
+            "g2_user_prompt": second.user_prompt,
+            **first.extra,
+        },
     )
 
 
@@ -157,11 +183,11 @@ def _word(stored: str) -> Winner:
     return next((word for word in WINNERS if word == stored), "error")
 
 
-def _people(stored: Iterable[HumanVerdict]) -> list[PairVerdict]:
+def _people(stored: Iterable[HumanVerdict], ids: Ids) -> list[PairVerdict]:
     numbers: dict[int | None, int] = {}
     return [
         PairVerdict(
-            question_id=verdict.question_id,
+            question_id=ids.get(verdict.question_id, verdict.question_id),
             model_1=verdict.model_1,
             model_2=verdict.model_2,
             judge=f"{PERSON}{numbers.setdefault(verdict.person_id, len(numbers) + 1)}",

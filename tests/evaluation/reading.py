@@ -12,7 +12,7 @@ MODELS = ("parrot", "poet")
 def make_suite(amount: int = 8, turns: int = 2) -> SuiteSnapshot:
     questions = [
         {
-            "id": str(number),
+            "question_id": number,
             "category": CATEGORIES[number % len(CATEGORIES)],
             "turns": [f"Question {number}, turn {turn}?" for turn in range(1, turns + 1)],
             "reference": [],
@@ -47,9 +47,9 @@ def make_run(
     StoredAnswer.objects.bulk_create(
         StoredAnswer(
             run=run,
-            question_id=question["id"],
+            question_id=str(question["question_id"]),
             chat_model=name,
-            turns=[f"{name[::-1]} says {turn} to {question['id']}" for turn in (1, 2)],
+            turns=[f"{name[::-1]} says {turn} to {question['question_id']}" for turn in (1, 2)],
             complete=True,
             outcome="stop",
         )
@@ -73,7 +73,7 @@ def _pair_verdicts(run, dice):
                         yield StoredVerdict(
                             run=run,
                             kind="pair",
-                            question_id=question["id"],
+                            question_id=str(question["question_id"]),
                             turn=turn,
                             judge=judge,
                             model_1=one,
@@ -81,7 +81,7 @@ def _pair_verdicts(run, dice):
                             game=game,
                             winner=winner,
                             judgment=f"In game {game} I prefer {winner}.",
-                            content_key=f"{judge}{question['id']}{turn}{game}",
+                            content_key=f"{judge}{question['question_id']}{turn}{game}",
                         )
 
 
@@ -93,13 +93,13 @@ def _single_verdicts(run, dice):
                     yield StoredVerdict(
                         run=run,
                         kind="single",
-                        question_id=question["id"],
+                        question_id=str(question["question_id"]),
                         turn=turn,
                         judge=judge,
                         model_1=name,
                         score=min(10, 4 + 2 * strength + dice.randint(0, 3)),
                         judgment="Quite good.",
-                        content_key=f"{judge}{question['id']}{turn}{name}",
+                        content_key=f"{judge}{question['question_id']}{turn}{name}",
                     )
 
 
