@@ -59,7 +59,8 @@ class Page {
     this.#restoreDraft();
     this.#show();
     checkSeal();
-    element("send").disabled = false;
+    // Disabled until now: without a script they would do nothing, or send the form with the text in the address.
+    for (const id of ["send", "dice"]) element(id).disabled = false;
     this.socket.connect();
     if (this.last) this.last.element.scrollIntoView({ block: "start" });
     else if (!touch.matches) element("text").focus();
