@@ -47,7 +47,9 @@ export function offerSharing(address) {
     if (answer.error) return notify(answer.error.message);
     field.value = answer.link;
     document.getElementById("shared").hidden = !answer.link;
-    if (answer.link) field.select();
+    if (!answer.link) return;
+    field.scrollIntoView({ block: "center" }); // else it may stand behind the prompt box
+    field.select();
   });
 }
 
