@@ -7,8 +7,8 @@ from evaluation.metrics.agreement import TIE, Ballot
 from evaluation.records import PairVerdict, SingleVerdict
 
 
-def pair(question, first, second, models=("a", "b")):
-    return PairVerdict(question, *models, "judge", 1, first, second)
+def pair(question, first, second):
+    return PairVerdict(question, "a", "b", "judge", 1, first, second)
 
 
 def test_the_places_a_judge_prefers_are_shares_of_what_it_judged():
@@ -48,7 +48,8 @@ def test_a_judge_that_does_not_care_has_no_slope():
 
 
 def test_the_length_controlled_rate_takes_away_what_length_explains():
-    sizes, verdicts = {}, []
+    sizes: dict[tuple[int | str, str, int], int] = {}
+    verdicts = []
     for question in range(200):
         longer = question % 4 != 0  # a is the longer one in three of four
         sizes[(question, "a", 1)], sizes[(question, "b", 1)] = (200, 100) if longer else (100, 200)
