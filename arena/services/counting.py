@@ -3,12 +3,14 @@
 The counters follow each vote inside its own transaction, and can be counted again from all votes at any time.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
 
+import redis
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
@@ -17,6 +19,8 @@ from django.db.models import F
 from arena.models import CounterVersion, PairCounter, Vote
 from arena.models.leaderboard import ALL_TIME, EVERYTHING
 from arena.selectors import battles
+
+logger = logging.getLogger(__name__)
 
 BATCH = 2000
 GROUP = "leaderboard"
@@ -175,5 +179,10 @@ def _store(totals: Mapping[tuple[str, str, str, str], list[float]]) -> None:
 def _tell_pages() -> None:
     """News that one may miss: a page that does not hear it shows the board of its last reading."""
     layer = get_channel_layer()
-    if layer is not None:
+    if layer is None:
+        return
+    try:
         async_to_sync(layer.group_send)(GROUP, {"type": "leaderboard.changed"})
+    except (redis.RedisError, OSError) as error:
+        # A command such as an import also runs while the site is stopped.
+        logger.info("no open page was told that the leaderboard changed: %s", error)

@@ -117,3 +117,13 @@ def test_a_vote_costs_few_queries(django_assert_max_num_queries):
     vote.save()
     with django_assert_max_num_queries(5):
         counting.vote_changed(vote)
+
+
+def test_a_vote_counts_while_the_broker_is_away(settings, django_capture_on_commit_callbacks):
+    away = {"hosts": ["redis://127.0.0.1:1"]}
+    settings.CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": away}
+    }
+    with django_capture_on_commit_callbacks(execute=True):
+        make_vote("a", "b", "left")
+    assert counters()

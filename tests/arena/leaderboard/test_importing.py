@@ -14,6 +14,7 @@ from arena import style_counts, vote_files
 from arena.models import Battle, BattleStyle, Listing, Vote
 from arena.selectors import leaderboard
 from arena.selectors.leaderboard import Query
+from arena.vote_files import FileVote, Rejected
 
 LLMFAO = Path(__file__).parents[2] / "data/llmfao/crowd-comparisons.csv.gz"
 
@@ -24,9 +25,16 @@ def manage(*arguments: object) -> str:
     return out.getvalue()
 
 
+def votes_of(path: Path, kind: str) -> list[FileVote]:
+    """All rows, of which none is refused."""
+    rows = list(vote_files.read(path, kind))
+    assert all(isinstance(row, FileVote) for row in rows)
+    return [row for row in rows if isinstance(row, FileVote)]
+
+
 @pytest.fixture
 def write(tmp_path):
-    def _write(name: str, text: str) -> Path:
+    def _write(name: str, text: str):
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         return path
@@ -35,14 +43,14 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def plain(write) -> Path:
+def plain(write):
     return write(
         "votes.csv", "left,right,winner,voter,category\na,b,left,1,coding\na,b,tie,2,\nb,c,bothbad,1,\n"
     )
 
 
 def test_it_reads_a_plain_csv(plain):
-    first, second, third = vote_files.read(plain, "csv")
+    first, second, third = votes_of(plain, "csv")
     assert (first.left, first.right, first.choice, first.voter, first.categories) == (
         "a",
         "b",
@@ -67,15 +75,16 @@ def test_it_reads_arena_rows_with_conversations(write):
         "tstamp": 1682351591.13,
     }
     for name, text in (("x.json", json.dumps([row])), ("x.jsonl", json.dumps(row) + "\n")):
-        (vote,) = vote_files.read(write(name, text), "arena")
+        (vote,) = votes_of(write(name, text), "arena")
         assert (vote.external_id, vote.choice, vote.voter) == ("q1", "both_bad", "arena_user_7")
         assert vote.turns == (("Hi", "Hello", "Hello"),)
+        assert vote.created_at
         assert vote.created_at.year == 2023
 
 
 def test_it_reads_the_shape_with_a_column_for_each_winner(write):
     row = {"id": 1, "model_a": "a", "model_b": "b", "winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0}
-    (vote,) = vote_files.read(write("x.jsonl", json.dumps(row)), "arena")
+    (vote,) = votes_of(write("x.jsonl", json.dumps(row)), "arena")
     assert vote.choice == "right"
 
 
@@ -92,6 +101,7 @@ def test_it_reads_the_shape_with_a_column_for_each_winner(write):
 def test_it_refuses_a_row_with_its_line_and_the_reason(write, line, reason):
     path = write("votes.csv", f"left,right,winner,voter,category\na,b,left,1,\n{line}\n")
     _, refused = vote_files.read(path, "csv")
+    assert isinstance(refused, Rejected)
     assert refused.line == 3
     assert reason in refused.reason
 
