@@ -71,6 +71,17 @@ class Votes:
     effects: tuple[str, ...] = ("position",)
 
 
+class StyledVote(NamedTuple):
+    """One vote with the style of both answers: as many counts for the left as for the right."""
+
+    left: str
+    right: str
+    choice: str
+    weight: float
+    left_style: Sequence[float]
+    right_style: Sequence[float]
+
+
 class Standing(NamedTuple):
     """One chat model's place."""
 
@@ -150,8 +161,8 @@ class Board:
         return (self.meetings or {}).get((first, second), Meeting(0, 0, 0))
 
 
-def solve(rows: Sequence[PairRow], styled: Votes | None = None) -> Board:
-    """The board of these counters; with `styled`, ratings and intervals are those under style control.
+def solve(rows: Sequence[PairRow], with_style: Votes | None = None) -> Board:
+    """The board of these counters; with `with_style`, ratings and intervals are those under style control.
 
     Rows without votes are allowed. Equal rows in equal order give an equal board, to the last bit.
     """
@@ -159,7 +170,7 @@ def solve(rows: Sequence[PairRow], styled: Votes | None = None) -> Board:
     rows = [row for row in rows if row.left != row.right]
     if not rows:
         return Board()
-    votes = styled if styled is not None else _votes(rows)
+    votes = with_style if with_style is not None else _votes(rows)
     solved = fit(votes)
     meetings = _meetings(rows)
     count = len(votes.names)
@@ -176,6 +187,35 @@ def solve(rows: Sequence[PairRow], styled: Votes | None = None) -> Board:
         groups=_groups(votes),
         critical=critical,
         gradient=solved.gradient,
+    )
+
+
+def styled(votes: Sequence[StyledVote], effects: Sequence[str]) -> Votes | None:
+    """Votes with style as covariates, as published style control has them: (l − r) ÷ (l + r), by standard deviations.
+
+    A count that never differs says nothing and is left out. None without votes.
+    """
+    votes = [vote for vote in votes if vote.left != vote.right]
+    if not votes:
+        return None
+    names = tuple(sorted({name for vote in votes for name in (vote.left, vote.right)}))
+    index = {name: number for number, name in enumerate(names)}
+    left = np.array([vote.left_style for vote in votes], dtype=np.float64)
+    right = np.array([vote.right_style for vote in votes], dtype=np.float64)
+    apart = (left - right) / np.maximum(left + right, 1)  # (n, k)
+    deviation = apart.std(axis=0)
+    useful = deviation > 1e-9
+    place = {"left": 0, "right": 1}
+    outcome = np.eye(3)[[place.get(vote.choice, 2) for vote in votes]]  # (n, 3)
+    weight = np.array([vote.weight for vote in votes])[:, None]
+    return Votes(
+        names=names,
+        left=np.array([index[vote.left] for vote in votes]),
+        right=np.array([index[vote.right] for vote in votes]),
+        weights=outcome * weight,
+        squares=outcome * weight**2,
+        features=np.column_stack([np.ones(len(votes)), apart[:, useful] / deviation[useful]]),
+        effects=("position", *(name for name, used in zip(effects, useful, strict=True) if used)),
     )
 
 

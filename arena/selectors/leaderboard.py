@@ -6,14 +6,14 @@ query.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db.models import F, Q, Sum
 
 from arena import boards
-from arena.boards import Board, PairRow
+from arena.boards import Board, PairRow, StyledVote, Votes
 from arena.errors import InvalidValue
 from arena.models import CounterVersion, Listing, ListingChange, PairCounter, Snapshot, Vote
 from arena.models.leaderboard import ALL_TIME, EVERYTHING
@@ -21,6 +21,7 @@ from workers.models import ChatModel
 
 COLUMNS = tuple(name for name in PairRow._fields if name not in ("left", "right"))
 MONTHS_SHOWN = 24
+STYLE = ("length", "headers", "lists", "bold")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -171,7 +172,32 @@ def _periods(first: date, last: date) -> Q:
 
 @lru_cache(maxsize=64)
 def _solved(number: int, query: Query) -> Board:
-    return boards.solve(pair_rows(query))
+    rows = pair_rows(query)
+    styled = _styled(query) if query.style else None
+    return boards.solve(rows, styled)
+
+
+def _styled(query: Query) -> Votes | None:
+    """The single votes of a slice with the style of their answers; None where no answers are known.
+
+    Unlike counters, this reads every vote of the slice that has answers.
+    """
+    votes = Vote.objects.filter(counted=True, battle__style__isnull=False)
+    kind, _, wanted = query.slice.partition(":")
+    if kind == "language":
+        votes = votes.filter(battle__language=wanted)
+    if query.since:
+        votes = votes.filter(created_at__gte=datetime.combine(query.since, time.min, UTC))
+    if query.until:
+        votes = votes.filter(created_at__lt=datetime.combine(query.until + timedelta(days=1), time.min, UTC))
+    columns = [f"battle__style__{side}_{name}" for name in STYLE for side in ("left", "right")]
+    rows = votes.order_by("id").values_list(
+        "battle__left_name", "battle__right_name", "choice", "weight", "battle__categories", *columns
+    )
+    chosen = (row for row in rows.iterator(chunk_size=5000) if kind != "category" or wanted in row[4])
+    return boards.styled(
+        [StyledVote(row[0], row[1], row[2], row[3], row[5::2], row[6::2]) for row in chosen], STYLE
+    )
 
 
 @lru_cache(maxsize=4)

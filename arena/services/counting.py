@@ -16,7 +16,8 @@ from channels.layers import get_channel_layer
 from django.db import transaction
 from django.db.models import F
 
-from arena.models import CounterVersion, PairCounter, Vote
+from arena import style_counts
+from arena.models import Battle, BattleStyle, CounterVersion, PairCounter, Vote
 from arena.models.leaderboard import ALL_TIME, EVERYTHING
 from arena.selectors import battles
 
@@ -60,6 +61,8 @@ def vote_changed(vote: Vote) -> None:
         return
     vote.entered = vote.counted
     battle = vote.battle
+    if vote.counted:
+        _note_style(battle)
     counted = Counted(
         left=battle.left_name,
         right=battle.right_name,
@@ -104,6 +107,16 @@ def changed() -> None:
     transaction.on_commit(_tell_pages, robust=True)
 
 
+def style_of(battle: Battle, left: str, right: str) -> BattleStyle:
+    """Not saved. `left` and `right` are all that was answered on each side."""
+    values = {
+        f"{side}_{name}": number
+        for side, text in (("left", left), ("right", right))
+        for name, number in style_counts.count(text)._asdict().items()
+    }
+    return BattleStyle(battle=battle, **values)
+
+
 def slices(counted: Counted) -> list[str]:
     """The slices a vote belongs to."""
     names = [EVERYTHING]
@@ -126,6 +139,16 @@ def steps(choice: str, weight: float) -> list[tuple[int, float]]:
     """What a vote adds: (index into `COLUMNS`, value)."""
     place = _WEIGHT_OF[choice]
     return [(_COUNT_OF[choice], 1), (place, weight), (place + 3, weight**2)]
+
+
+def _note_style(battle: Battle) -> None:
+    """Of the answers the vote was on: the newest of each turn."""
+    if BattleStyle.objects.filter(battle=battle).exists():
+        return
+    turns = battles.turns(battle)
+    left, right = ("\n\n".join(getattr(turn, side).text for turn in turns) for side in ("left", "right"))
+    if left or right:
+        style_of(battle, left, right).save()
 
 
 def _add(counted: Counted, *, sign: int) -> None:

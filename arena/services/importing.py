@@ -8,7 +8,6 @@ from typing import NamedTuple
 from django.db import transaction
 from django.utils import timezone
 
-from arena import style_counts
 from arena.errors import InvalidValue
 from arena.models import Battle, BattleStyle, Listing, Vote
 from arena.models.battles import SITE, fingerprint
@@ -69,23 +68,12 @@ def _write(votes: list[FileVote], source: str, now: datetime) -> None:
     battles = [_battle(vote, source, now) for vote in votes]
     Battle.objects.bulk_create(battles)
     Vote.objects.bulk_create(_vote(battle, vote, source) for battle, vote in zip(battles, votes, strict=True))
-    BattleStyle.objects.bulk_create(style for battle in battles if (style := style_of(battle)) is not None)
+    BattleStyle.objects.bulk_create(style for battle in battles if (style := _style(battle)))
 
 
-def style_of(battle: Battle) -> BattleStyle | None:
-    """Of an imported battle's answers; None where there are none."""
-    if not battle.turns:
-        return None
-    sides = {
-        side: style_counts.count("\n\n".join(str(turn.get(side, "")) for turn in battle.turns))
-        for side in ("left", "right")
-    }
-    values = {
-        f"{side}_{name}": number
-        for side, counts in sides.items()
-        for name, number in counts._asdict().items()
-    }
-    return BattleStyle(battle=battle, **values)
+def _style(battle: Battle) -> BattleStyle | None:
+    left, right = ("\n\n".join(str(turn[side]) for turn in battle.turns) for side in ("left", "right"))
+    return counting.style_of(battle, left, right) if left or right else None
 
 
 def _battle(vote: FileVote, source: str, now: datetime) -> Battle:

@@ -165,6 +165,30 @@ def test_equal_chat_models_are_rarely_told_apart():
     assert wrong / 200 < 0.10
 
 
+def test_style_control_takes_the_advantage_of_long_answers_out_of_the_rating():
+    """Both answer equally well; a is always longer, and people prefer the longer answer whoever wrote it."""
+    generator = np.random.default_rng(5)
+    votes, counts = [], {("a", "b"): [0, 0], ("b", "a"): [0, 0]}
+    for number in range(6000):
+        left, right = ("a", "b") if number % 2 else ("b", "a")
+        mean = {"a": 300, "b": 200}
+        lengths = [float(generator.uniform(0.3, 1.7) * mean[name]) for name in (left, right)]
+        apart = (lengths[0] - lengths[1]) / sum(lengths)
+        won = generator.random() < 1 / (1 + math.exp(-2 * apart))
+        choice = "left" if won else "right"
+        counts[left, right][not won] += 1
+        votes.append(boards.StyledVote(left, right, choice, 1.0, [lengths[0], 0.0], [lengths[1], 0.0]))
+    rows = [row(left, right, *numbers) for (left, right), numbers in counts.items()]
+    plain = ratings(boards.solve(rows))
+    board = boards.solve(rows, boards.styled(votes, ("length", "headers")))
+    controlled = ratings(board)
+    assert plain["a"] - plain["b"] > 40
+    assert abs(controlled["a"] - controlled["b"]) < 20
+    assert [effect.name for effect in board.effects] == ["position", "length"]
+    assert board.effects[1].low > 0
+    assert board.gradient < 1e-8
+
+
 def test_no_votes_make_an_empty_board():
     assert boards.solve([]).standings == ()
     assert boards.solve([row("a", "b", 0, 0)]).standings == ()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import transaction
 
-from arena.models import CounterVersion, PairCounter, Vote
+from arena.models import BattleStyle, CounterVersion, PairCounter, Vote
 from arena.services import counting
 from tests.arena.leaderboard.conftest import make_vote
 
@@ -115,7 +115,7 @@ def test_a_vote_costs_few_queries(django_assert_max_num_queries):
     vote = make_vote("a", "b", "left", counted=False, language="en", categories=["coding", "long", "hard"])
     vote.counted = True
     vote.save()
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         counting.vote_changed(vote)
 
 
@@ -127,3 +127,14 @@ def test_a_vote_counts_while_the_broker_is_away(settings, django_capture_on_comm
     with django_capture_on_commit_callbacks(execute=True):
         make_vote("a", "b", "left")
     assert counters()
+
+
+def test_a_vote_notes_the_style_of_the_answers():
+    vote = make_vote("a", "b", "left", counted=False)
+    vote.battle.turns = [{"prompt": "Why?", "left": "- x\n- y", "right": "**z**"}]
+    vote.battle.save()
+    vote.counted = True
+    vote.save()
+    counting.vote_changed(vote)
+    style = BattleStyle.objects.get()
+    assert (style.left_lists, style.right_bold, style.left_length) == (2, 1, 2)

@@ -7,10 +7,11 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from django.test import Client
 
-from arena.models import Listing
+from arena.models import BattleStyle, Listing
 from arena.selectors import leaderboard
 from arena.selectors.leaderboard import Query
 from chatsite.asgi import application
+from tests.arena.leaderboard.conftest import make_vote
 from tests.factories import make_chat_model
 
 pytestmark = pytest.mark.django_db
@@ -218,3 +219,28 @@ async def test_a_visitor_hears_nothing_of_a_board_that_is_not_public():
     )
     await socket.connect()
     assert (await socket.receive_output(5))["code"] == 4401
+
+
+def test_style_can_be_taken_out(page, votes):
+    for _ in range(6):
+        for choice, lengths in (
+            ("left", (90, 10)),
+            ("right", (10, 90)),
+            ("left", (50, 50)),
+            ("right", (50, 60)),
+        ):
+            battle = make_vote("a", "b", choice, categories=["coding"]).battle
+            sides = {"left": lengths[0], "right": lengths[1]}
+            counts = {f"{side}_{name}": 0 for side in sides for name in ("headers", "lists", "bold")}
+            BattleStyle.objects.create(
+                battle=battle, left_length=lengths[0], right_length=lengths[1], **counts
+            )
+    html = page.get("/leaderboard/?style=controlled").content.decode()
+    assert "<strong>length</strong>" in html
+    assert "<strong>length</strong>" not in page.get("/leaderboard/").content.decode()
+    coding = leaderboard.board(Query(slice="category:coding", style=True))
+    assert coding.standings == leaderboard.board(Query(style=True)).standings
+
+
+def test_style_that_is_not_known_is_said(page, some):
+    assert "their style is not known" in page.get("/leaderboard/?style=controlled").content.decode()
