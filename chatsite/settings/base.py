@@ -183,7 +183,7 @@ CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},
     "reconcile replies": {"task": "arena.reconcile_replies", "schedule": 30.0, "options": {"expires": 30}},
-    "take up evaluations": {"task": "evaluation.take_up", "schedule": 15.0, "options": {"expires": 15}},
+    "take up evaluations": {"task": "evaluation.take_up", "schedule": 5.0, "options": {"expires": 10}},
 }
 
 # --- API ---------------------------------------------------------------------------------------------------

@@ -92,12 +92,14 @@ def resume(*, run: EvaluationRun) -> None:
 def abandoned() -> list[uuid.UUID]:
     """The runs of the background that nobody works on though somebody should."""
     now = timezone.now()
-    waiting = Q(lease_until=None, created_at__lt=now - GRACE) | Q(lease_until__lt=now)
-    return list(
-        EvaluationRun.objects.filter(waiting, status__in=leases.OPEN)
-        .exclude(parameters__foreground=True)
-        .values_list("pk", flat=True)
-    )
+    background = EvaluationRun.objects.filter(status__in=leases.OPEN).exclude(parameters__foreground=True)
+    return [
+        run_id
+        for run_id, runner, until, created in background.values_list(
+            "pk", "runner", "lease_until", "created_at"
+        )
+        if (until is None and created < now - GRACE) or (until and (until < now or leases.is_gone(runner)))
+    ]
 
 
 _children: dict[uuid.UUID, "subprocess.Popen[bytes]"] = {}
