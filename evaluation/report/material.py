@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from evaluation.records import Answer, PairVerdict, Question, SingleVerdict
+from evaluation.records import Answer, PairVerdict, Question, QuestionId, SingleVerdict
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,32 @@ class Material:
     @cached_property
     def all_pairs(self) -> list[PairVerdict]:
         return [*self.pairs, *self.people]
+
+    @cached_property
+    def category_of(self) -> dict[QuestionId, str]:
+        return {question.id: question.category for question in self.questions}
+
+    @cached_property
+    def lengths(self) -> dict[tuple[QuestionId, str, int], int]:
+        """Characters of each answer, by question, chat model and turn."""
+        return {
+            (answer.question_id, answer.chat_model, turn): len(text)
+            for answer in self.answers
+            for turn, text in enumerate(answer.turns, start=1)
+        }
+
+    def in_order(self) -> "Material":
+        """Verdicts in an order of their own: sums in another order could differ in their last digit."""
+
+        def pair_place(pair: PairVerdict) -> tuple[str, int, str, str, str]:
+            return str(pair.question_id), pair.turn, pair.judge, pair.model_1, pair.model_2
+
+        return replace(
+            self,
+            singles=sorted(self.singles, key=lambda v: (str(v.question_id), v.turn, v.judge, v.chat_model)),
+            pairs=sorted(self.pairs, key=pair_place),
+            people=sorted(self.people, key=pair_place),
+        )
 
     @property
     def judges(self) -> list[str]:

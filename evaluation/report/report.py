@@ -26,6 +26,7 @@ class Report:
 
 def build(material: Material, address: Address) -> Report:
     """The same material makes the same report, to the last digit: every resampling has a fixed seed."""
+    material = material.in_order()
     return Report(
         title=material.title,
         facts=material.facts,

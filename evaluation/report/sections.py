@@ -1,74 +1,80 @@
 """The report's sections, each a function of the material; a section without anything to say is None."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Final
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from evaluation.records import PairVerdict, QuestionId, SingleVerdict
+from arena.ratings import bradley_terry, intervals
+from arena.ratings.pairs import Outcomes, PairCounts
+from evaluation.metrics import agreement, biases, comparison, scores, wins
+from evaluation.metrics.agreement import Agreement, Ballot
+from evaluation.metrics.comparison import Comparison
+from evaluation.metrics.resampling import Estimate
+from evaluation.records import PairVerdict
 from evaluation.report import radar, tables
-from evaluation.report.figures import Estimate, mean
 from evaluation.report.material import Material
-from evaluation.report.questions import ERROR, TIE, order_mattered, pair_outcome
 from evaluation.report.tables import Cell, Column, Section, Table
 
 SCORES: Final = (1.0, 10.0)
 SHARES: Final = (0.0, 1.0)
+DIFFERENCES: Final = {"scores": (-9.0, 9.0), "pairs": (-1.0, 1.0)}
+MOST_COMPARED: Final = 6
+"""Chat models of which every two are compared; among more, each is compared with the first alone."""
 
-Valued = tuple[QuestionId, float]
+POINTS: Final = {"model_1": 1.0, "tie": 0.5, "model_2": 0.0}
+
+Rows = Mapping[str, Mapping[str, Estimate]]
+"""Chat model → category → estimate; what is not known is not there."""
 
 
-def scores(material: Material) -> Section | None:
+def single(material: Material) -> Section | None:
     """Single verdicts: the mean score of each chat model, by turn and by category."""
-    known = [verdict for verdict in material.singles if verdict.score is not None]
-    if not known:
+    rows = scores.mean_scores(material.singles)
+    if not any(row.verdicts for row in rows):
         return None
-    category = {question.id: question.category for question in material.questions}
-    turns = sorted({verdict.turn for verdict in known})
     by_turn = {
-        name: [_all(_of(known, name)), *(_all(v for v in _of(known, name) if v.turn == t) for t in turns)]
-        for name in material.chat_models
+        turn: {row.chat_model: row.mean for row in scores.mean_scores(verdicts)}
+        for turn, verdicts in scores.by_turn(material.singles).items()
     }
-    by_category = {
-        name: {
-            each: _all(v for v in _of(known, name) if category.get(v.question_id) == each)
-            for each in material.categories
+    by_category = _turned(
+        {
+            category: {row.chat_model: row.mean for row in scores.mean_scores(verdicts)}
+            for category, verdicts in scores.by_category(material.singles, material.category_of).items()
         }
-        for name in material.chat_models
-    }
+    )
+    overall = Table(
+        _("Mean score"),
+        [
+            Column(_("Chat model"), numeric=False),
+            Column(_("All turns"), span=SCORES),
+            *(Column(_("Turn %(number)s") % {"number": turn}, span=SCORES) for turn in by_turn),
+            Column(_("Scores")),
+            Column(_("No score")),
+        ],
+        [
+            [
+                tables.text(row.chat_model),
+                _number(row.mean),
+                *(_number(found.get(row.chat_model)) for found in by_turn.values()),
+                tables.count(row.verdicts),
+                tables.count(row.errors),
+            ]
+            for row in rows
+        ],
+    )
     return Section(
         "scores",
         _("Scores"),
         _("Judges scored each answer from 1 to 10. Higher is better; intervals are 95 %, over questions."),
-        [
-            Table(
-                _("Mean score"),
-                [
-                    Column(_("Chat model"), numeric=False),
-                    Column(_("All turns"), span=SCORES),
-                    *(Column(_("Turn %(number)s") % {"number": turn}, span=SCORES) for turn in turns),
-                    Column(_("Scores")),
-                    Column(_("No score")),
-                ],
-                [
-                    [
-                        tables.text(name),
-                        *map(_number, by_turn[name]),
-                        tables.count(sum(v.chat_model == name for v in known)),
-                        tables.count(sum(v.chat_model == name and v.score is None for v in material.singles)),
-                    ]
-                    for name in _best_first(by_turn)
-                ],
-            ),
-            _category_table(_("Mean score by category"), material, by_category, _number, SCORES),
-        ],
+        [overall, _category_table(_("Mean score by category"), material, by_category, _number, SCORES)],
         radar=_radar(_("Mean score by category"), material, by_category, SCORES),
     )
 
 
-def win_rates(material: Material) -> Section | None:
+def pairwise(material: Material) -> Section | None:
     """Pair verdicts under the conservative rule: how often each chat model won against all it met."""
     return _win_rates(
         material,
@@ -95,224 +101,327 @@ def people(material: Material) -> Section | None:
 def _win_rates(
     material: Material, pairs: Sequence[PairVerdict], anchor: str, title: str, intro: str
 ) -> Section | None:
-    if not any(pair_outcome(pair) != ERROR for pair in pairs):
+    rows = wins.win_rates(pairs)
+    if not any(row.wins + row.losses + row.ties for row in rows):
         return None
-    played = {name for pair in pairs for name in (pair.model_1, pair.model_2)}
-    names = [name for name in material.chat_models if name in played]
-    category = {question.id: question.category for question in material.questions}
-    adjusted = {name: [mean(_points(pairs, name, half=True))] for name in names}
-    by_category = {
-        name: {
-            each: mean(_points((p for p in pairs if category.get(p.question_id) == each), name, half=True))
-            for each in material.categories
+    by_category = _turned(
+        {
+            category: {row.chat_model: row.adjusted for row in wins.win_rates(found)}
+            for category, found in _pairs_by_category(material, pairs).items()
         }
-        for name in names
-    }
+    )
     overall = Table(
         _("Against all opponents"),
         [
             Column(_("Chat model"), numeric=False),
             Column(_("Adjusted win rate"), span=SHARES),
-            Column(_("Win rate")),
+            Column(_("Win rate"), span=SHARES),
+            Column(_("At equal length")),
             Column(_("Wins")),
             Column(_("Losses")),
             Column(_("Ties")),
+            Column(_("No verdict")),
         ],
         [
             [
-                tables.text(name),
-                _share(adjusted[name][0]),
-                _share(mean(_points(pairs, name, half=False))),
-                *(tables.count(count) for count in _record(pairs, name)),
+                tables.text(row.chat_model),
+                _share(row.adjusted),
+                _share(row.win_rate),
+                tables.share(
+                    biases.length_controlled(pairs, material.lengths, candidate=row.chat_model)
+                    if material.lengths
+                    else None
+                ),
+                *(tables.count(number) for number in (row.wins, row.losses, row.ties, row.errors)),
             ]
-            for name in _best_first(adjusted)
+            for row in rows
         ],
+        _("At equal length: the adjusted rate if all answers were equally long (AlpacaEval's correction)."),
     )
-    duels = _duels(pairs, names)
+    names = [row.chat_model for row in rows]
     return Section(
         anchor,
         title,
         intro,
         [
             overall,
-            *([duels] if len(names) > 2 else []),
+            *([_duels(pairs, names), _ratings(pairs)] if len(names) > 2 else []),
             _category_table(_("Adjusted win rate by category"), material, by_category, _share, SHARES),
         ],
         radar=_radar(_("Adjusted win rate by category"), material, by_category, SHARES),
     )
 
 
+def _pairs_by_category(material: Material, pairs: Sequence[PairVerdict]) -> dict[str, list[PairVerdict]]:
+    found: dict[str, list[PairVerdict]] = {}
+    for pair in pairs:
+        found.setdefault(material.category_of.get(pair.question_id, ""), []).append(pair)
+    return found
+
+
 def _duels(pairs: Sequence[PairVerdict], names: Sequence[str]) -> Table:
-    cells = []
-    for name in names:
-        row = [tables.text(name)]
-        for other in names:
-            between = (pair for pair in pairs if {pair.model_1, pair.model_2} == {name, other})
-            row.append(tables.text("") if name == other else _share(mean(_points(between, name, half=True))))
-        cells.append(row)
+    rates: dict[tuple[str, str], Estimate] = {}
+    for one, other in combinations(names, 2):
+        between = [pair for pair in pairs if {pair.model_1, pair.model_2} == {one, other}]
+        for row in wins.win_rates(between):
+            rates[row.chat_model, other if row.chat_model == one else one] = row.adjusted
     columns = [Column(_("Chat model"), numeric=False), *(Column(name) for name in names)]
     return Table(
         _("One against one"),
         columns,
-        cells,
+        [
+            [
+                tables.text(name),
+                *(tables.text("") if name == other else _share(rates.get((name, other))) for other in names),
+            ]
+            for name in names
+        ],
         _("The row's adjusted win rate against the column's chat model."),
     )
 
 
-def judges(material: Material) -> Section | None:
-    """How each judge behaves: what order, ties and length do to its verdicts."""
-    if not material.pairs and not material.singles:
-        return None
-    made = [table for table in (_position(material), _length(material)) if table]
+def _ratings(pairs: Sequence[PairVerdict]) -> Table:
+    """By the arena's own functions, so that the two lists mean the same points."""
+    judged = [pair for pair in pairs if pair.winner != "error"]
+    outcomes = Outcomes.of(
+        [pair.model_1 for pair in judged],
+        [pair.model_2 for pair in judged],
+        [POINTS[pair.winner] for pair in judged],
+        prompt=[str(pair.question_id) for pair in judged],
+    )
+    fitted = bradley_terry.fit(PairCounts.of(outcomes))
+    questions = len({str(pair.question_id) for pair in judged})
+    if questions > len(fitted.models) and not fitted.diverging:
+        fitted = intervals.clustered(fitted, outcomes, voter=False, prompt=True)
+    bounds = intervals.of(fitted)
+    notes = [_("Bradley–Terry points around 1000, as on the leaderboard; a tie is half a win.")]
+    if fitted.diverging:
+        notes.append(
+            _("Without a win or without a loss, only a weak prior holds: %(names)s.")
+            % {"names": ", ".join(fitted.diverging)}
+        )
+    if not fitted.connected:
+        notes.append(_("Some chat models never met, not even by way of others: their points do not compare."))
+    low, high = float(min(bounds.lower)), float(max(bounds.upper))
+    return Table(
+        _("Ratings"),
+        [Column(_("Chat model"), numeric=False), Column(_("Rating"), span=(low, high))],
+        [
+            [
+                tables.text(fitted.models[place]),
+                tables.number(float(fitted.ratings[place]), *bounds.of(fitted.models[place]), digits=0),
+            ]
+            for place in fitted.order()
+        ],
+        " ".join(notes),
+    )
+
+
+def differences(material: Material) -> Section | None:
+    """Is B better than A? On the same questions, by the same judges."""
+    made = [
+        table
+        for table in (
+            _comparisons(
+                _("By scores"),
+                material,
+                DIFFERENCES["scores"],
+                lambda one, other: comparison.of_scores(material.singles, candidate=one, parent=other),
+            ),
+            _comparisons(
+                _("By pairs"),
+                material,
+                DIFFERENCES["pairs"],
+                lambda one, other: comparison.of_pairs(material.pairs, candidate=one, parent=other),
+            ),
+        )
+        if table
+    ]
     return Section(
-        "judges",
-        _("The judges"),
+        "differences",
+        _("Is one better than the other?"),
         _(
-            "A judge is an instrument. These tables say how far its verdicts follow "
-            "the order, or the length, of answers."
+            "Differences on the same questions by the same judges. An interval that leaves zero out, and a small p, "
+            "speak for a true difference; with many pairs some small p come by chance."
         ),
         made,
     )
 
 
-def _position(material: Material) -> Table | None:
-    by_judge: defaultdict[str, list[PairVerdict]] = defaultdict(list)
-    for pair in material.pairs:
-        by_judge[pair.judge].append(pair)
-    if not by_judge:
-        return None
-    return Table(
-        _("Position and ties"),
+def _comparisons(
+    title: str,
+    material: Material,
+    span: tuple[float, float],
+    compare: Callable[[str, str], Comparison],
+) -> Table | None:
+    names = material.chat_models
+    couples = list(combinations(names, 2))
+    if len(names) > MOST_COMPARED:
+        couples = [couple for couple in couples if couple[0] == names[0]]
+    # The later name is the candidate: the first is the baseline, where there is one.
+    compared = [(f"{one} − {other}", compare(one, other)) for other, one in couples]
+    rows = [
         [
-            Column(_("Judge"), numeric=False),
-            Column(_("Same verdict in both orders"), span=SHARES),
-            Column(_("Prefers the first shown")),
-            Column(_("Prefers the second shown")),
-            Column(_("Ties")),
-            Column(_("No verdict")),
-            Column(_("Pairs")),
-        ],
-        [[tables.text(judge), *_position_cells(pairs)] for judge, pairs in sorted(by_judge.items())],
-        _("A judge that prefers the first shown gives both games to whoever stands first."),
-    )
-
-
-def _position_cells(pairs: Sequence[PairVerdict]) -> list[Cell]:
-    judged = [pair for pair in pairs if pair_outcome(pair) != ERROR]
-    return [
-        _share(mean((pair.question_id, float(not order_mattered(pair))) for pair in judged)),
-        *(
-            _share(
-                mean((pair.question_id, float((pair.g1_winner, pair.g2_winner) == games)) for pair in judged)
-            )
-            for games in (("model_1", "model_2"), ("model_2", "model_1"))
-        ),
-        _share(mean((pair.question_id, float(pair.g1_winner == TIE == pair.g2_winner)) for pair in judged)),
-        _share(mean((pair.question_id, float(pair_outcome(pair) == ERROR)) for pair in pairs)),
-        tables.count(len(pairs)),
-    ]
-
-
-def _length(material: Material) -> Table | None:
-    lengths = {
-        (answer.question_id, answer.chat_model, turn): len(text)
-        for answer in material.answers
-        for turn, text in enumerate(answer.turns, start=1)
-    }
-    rows = []
-    for judge in sorted({pair.judge for pair in material.pairs}):
-        longer = [
-            (pair.question_id, float(_is_longer(pair, lengths)))
-            for pair in material.pairs
-            if pair.judge == judge and pair_outcome(pair) not in (TIE, ERROR)
-            if _lengths_differ(pair, lengths)
+            tables.text(name),
+            _number(found.difference),
+            tables.number(found.effect),
+            tables.number(found.p_value, digits=4),
+            tables.count(found.questions),
         ]
-        if longer:
-            rows.append([tables.text(judge), _share(mean(longer)), tables.count(len(longer))])
-    if not rows:
-        return None
-    columns = [
-        Column(_("Judge"), numeric=False),
-        Column(_("The longer answer won"), span=SHARES),
-        Column(_("Decided pairs")),
+        for name, found in compared
+        if found.questions
     ]
-    return Table(_("Length"), columns, rows, _("Half is what a judge does who takes no notice of length."))
+    columns = [
+        Column(_("Chat models"), numeric=False),
+        Column(_("Difference"), span=span),
+        Column(_("Effect (d)")),
+        Column(_("p")),
+        Column(_("Questions")),
+    ]
+    return Table(title, columns, rows) if rows else None
 
 
-Lengths = Mapping[tuple[QuestionId, str, int], int]
-
-
-def _pair_lengths(pair: PairVerdict, lengths: Lengths) -> tuple[int, int]:
-    return (
-        lengths.get((pair.question_id, pair.model_1, pair.turn), 0),
-        lengths.get((pair.question_id, pair.model_2, pair.turn), 0),
+def judges(material: Material) -> Section | None:
+    """A card for each judge, and how far judges and people agree."""
+    made = [table for table in (_cards(material), _agreements(material)) if table]
+    return Section(
+        "judges",
+        _("The judges"),
+        _(
+            "A judge is an instrument. Its card says how far its verdicts follow the order and the length of answers, "
+            "and how often they are what people say."
+        ),
+        made,
     )
 
 
-def _lengths_differ(pair: PairVerdict, lengths: Lengths) -> bool:
-    one, other = _pair_lengths(pair, lengths)
-    return one != other and one > 0 and other > 0
+def _cards(material: Material) -> Table | None:
+    """Measures are the rows, so that judges stand side by side."""
+    if not material.judges:
+        return None
+    cards = [_card(material, judge) for judge in material.judges]
+    rows = [
+        [tables.text(name), *(card[number][1] for card in cards)]
+        for number, (name, _cell) in enumerate(cards[0])
+    ]
+    return Table(
+        _("Calibration cards"),
+        [Column(_("Measure"), numeric=False), *(Column(judge) for judge in material.judges)],
+        [row for row in rows if any(cell.text != tables.NOTHING for cell in row[1:])],
+    )
 
 
-def _is_longer(pair: PairVerdict, lengths: Lengths) -> bool:
-    """Whether the winner's answer is the longer one."""
-    one, other = _pair_lengths(pair, lengths)
-    return (pair_outcome(pair) == pair.model_1) == (one > other)
+def _card(material: Material, judge: str) -> list[tuple[str, Cell]]:
+    pairs = [pair for pair in material.pairs if pair.judge == judge]
+    singles = [verdict for verdict in material.singles if verdict.judge == judge]
+    position = biases.position(pairs)
+    length = biases.length(pairs, material.lengths)
+    own = biases.self_preference(material.singles, judge=judge)
+    everything, decided = (
+        agreement.between(_ballots(pairs), _ballots(material.people), ties=ties) for ties in (True, False)
+    )
+    unscored = sum(verdict.score is None for verdict in singles)
+    return [
+        (_("Pairs judged"), tables.count(len(pairs)) if pairs else _NONE),
+        (_("Answers scored"), tables.count(len(singles)) if singles else _NONE),
+        (_("No verdict"), tables.count(position.errors + unscored)),
+        (_("Same verdict in both orders"), _share(position.consistent)),
+        (_("Prefers the answer shown first"), _share(position.favours_first)),
+        (_("Prefers the answer shown second"), _share(position.favours_second)),
+        (_("Games that end in a tie"), _share(position.ties)),
+        (_("The longer answer wins"), _share(length.longer_wins)),
+        (_("Gain in win rate by twice the length"), tables.number(length.slope)),
+        (_("Points too many for its own answers"), tables.number(own.excess if own else None)),
+        (_("Agrees with people, ties included"), _share(everything.rate)),
+        (_("Agrees with people, ties left out"), _share(decided.rate)),
+    ]
+
+
+_NONE: Final = Cell(tables.NOTHING)
+
+
+def _agreements(material: Material) -> Table | None:
+    """Of every two judges, of judges with people, and of people among themselves."""
+    ballots = {judge: _ballots(p for p in material.pairs if p.judge == judge) for judge in material.judges}
+    voters = _ballots(material.people)
+    compared: list[tuple[str, Callable[[bool], Agreement]]] = []
+    for one, other in combinations(material.judges, 2):
+        compared.append((f"{one} – {other}", _between(ballots[one], ballots[other])))
+    compared += [
+        (_("%(judge)s – people") % {"judge": judge}, _between(found, voters))
+        for judge, found in ballots.items()
+    ]
+    compared.append((_("people – people"), lambda ties: agreement.within(voters, ties=ties)))
+    rows = []
+    for name, agree in compared:
+        everything, decided = agree(True), agree(False)
+        if everything.pairs:
+            rows.append(
+                [
+                    tables.text(name),
+                    _share(everything.rate),
+                    tables.number(everything.kappa),
+                    tables.count(round(everything.pairs)),
+                    _share(decided.rate),
+                    tables.count(round(decided.pairs)),
+                ]
+            )
+    columns = [
+        Column(_("Who"), numeric=False),
+        Column(_("With ties (S1)"), span=SHARES),
+        Column(_("Kappa")),
+        Column(_("Votes")),
+        Column(_("Without ties (S2)"), span=SHARES),
+        Column(_("Votes")),
+    ]
+    note = _(
+        "The share of equal votes on the same pair, as the MT-bench paper counts it. Kappa is 0 at chance."
+    )
+    return Table(_("Agreement"), columns, rows, note) if rows else None
+
+
+def _between(first: Sequence[Ballot], second: Sequence[Ballot]) -> Callable[[bool], Agreement]:
+    return lambda ties: agreement.between(first, second, ties=ties)
+
+
+def _ballots(pairs: Iterable[PairVerdict]) -> list[Ballot]:
+    return [ballot for pair in pairs if (ballot := Ballot.of(pair))]
 
 
 # --- shared ------------------------------------------------------------------------------------------------
 
 
-def _of(verdicts: Iterable[SingleVerdict], name: str) -> Iterator[SingleVerdict]:
-    return (verdict for verdict in verdicts if verdict.chat_model == name)
-
-
-def _all(verdicts: Iterable[SingleVerdict]) -> Estimate | None:
-    return mean((verdict.question_id, verdict.score) for verdict in verdicts if verdict.score is not None)
-
-
-def _points(pairs: Iterable[PairVerdict], name: str, *, half: bool) -> Iterator[Valued]:
-    """1 for each win, and with `half` 0.5 for each tie; verdicts that are none are left out."""
-    for pair in pairs:
-        outcome = pair_outcome(pair)
-        if name in (pair.model_1, pair.model_2) and outcome != ERROR:
-            yield pair.question_id, 1.0 if outcome == name else 0.5 if half and outcome == TIE else 0.0
-
-
-def _record(pairs: Iterable[PairVerdict], name: str) -> tuple[int, int, int]:
-    """Wins, losses, ties."""
-    outcomes = [pair_outcome(pair) for pair in pairs if name in (pair.model_1, pair.model_2)]
-    wins, ties, errors = outcomes.count(name), outcomes.count(TIE), outcomes.count(ERROR)
-    return wins, len(outcomes) - wins - ties - errors, ties
-
-
-def _best_first(estimates: Mapping[str, Sequence[Estimate | None]]) -> list[str]:
-    """Those without a value last."""
-    firsts = {name: row[0] for name, row in estimates.items()}
-    return sorted(firsts, key=lambda name: -(first.value if (first := firsts[name]) else float("-inf")))
+def _turned(by_category: Mapping[str, Mapping[str, Estimate]]) -> Rows:
+    """Category → chat model becomes chat model → category."""
+    turned: dict[str, dict[str, Estimate]] = {}
+    for category, row in by_category.items():
+        for name, estimate in row.items():
+            turned.setdefault(name, {})[category] = estimate
+    return turned
 
 
 def _number(estimate: Estimate | None) -> Cell:
-    return tables.number(*(estimate[:3] if estimate else (None,)))
+    return tables.number(estimate.value, estimate.low, estimate.high) if estimate else _NONE
 
 
 def _share(estimate: Estimate | None) -> Cell:
-    return tables.share(*(estimate[:3] if estimate else (None,)))
+    return tables.share(estimate.value, estimate.low, estimate.high) if estimate else _NONE
 
 
 def _category_table(
     title: str,
     material: Material,
-    values: Mapping[str, Mapping[str, Estimate | None]],
+    values: Rows,
     cell: Callable[[Estimate | None], Cell],
     span: tuple[float, float],
 ) -> Table:
     """Categories are the rows: there are always a few, while chat models may be many."""
+    names = [name for name in material.chat_models if name in values]
     return Table(
         title,
-        [Column(_("Category"), numeric=False), *(Column(name, span=span) for name in values)],
+        [Column(_("Category"), numeric=False), *(Column(name, span=span) for name in names)],
         [
-            [tables.text(category), *(cell(row[category]) for row in values.values())]
+            [tables.text(category or _("none")), *(cell(values[name].get(category)) for name in names)]
             for category in material.categories
         ],
         ngettext("%(count)s question.", "%(count)s questions.", len(material.questions))
@@ -320,17 +429,13 @@ def _category_table(
     )
 
 
-def _radar(
-    title: str,
-    material: Material,
-    values: Mapping[str, Mapping[str, Estimate | None]],
-    span: tuple[float, float],
-) -> radar.Radar | None:
+def _radar(title: str, material: Material, values: Rows, span: tuple[float, float]) -> radar.Radar | None:
     drawn = {
-        name: {category: estimate.value for category, estimate in row.items() if estimate}
-        for name, row in values.items()
+        name: {category: estimate.value for category, estimate in values[name].items()}
+        for name in material.chat_models
+        if name in values
     }
     return radar.draw(title, drawn, material.categories, low=span[0], high=span[1])
 
 
-ALL: Final[Sequence[Callable[[Material], Section | None]]] = (scores, win_rates, people, judges)
+ALL: Final[Sequence[Callable[[Material], Section | None]]] = (single, pairwise, differences, people, judges)

@@ -51,7 +51,8 @@ def number(
     """A missing or undefined number is a dash and never a zero."""
     if value is None or not math.isfinite(value):
         return Cell(NOTHING)
-    return Cell(f"{value:.{digits}f}", value, _finite(low), _finite(high))
+    # Rounded first and 0.0 added: "-0.00" would be a sign without a number.
+    return Cell(f"{round(value, digits) + 0.0:.{digits}f}", value, _finite(low), _finite(high))
 
 
 def share(value: float | None, low: float | None = None, high: float | None = None) -> Cell:

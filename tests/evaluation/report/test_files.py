@@ -57,7 +57,7 @@ PAIR = {
 
 
 @pytest.fixture
-def fastchat(tmp_path) -> Path:
+def fastchat(tmp_path: Path) -> Path:
     """A folder as FastChat leaves it."""
     put(tmp_path, "mt/question.jsonl", QUESTION)
     put(tmp_path, "mt/model_answer/org_a.jsonl", ANSWER)

@@ -27,7 +27,7 @@ def test_it_has_a_page_per_question_the_raw_data_and_the_numbers(report):
     assert len(list((report / "questions").iterdir())) == 24
     assert (report / "data/model_judgment/strict_pair.jsonl").read_text() == "{}\n"
     anchors = list(json.loads((report / "numbers.json").read_text())["sections"])
-    assert anchors[:3] == ["scores", "wins", "people"]
+    assert anchors == ["scores", "wins", "differences", "people", "judges"]
 
 
 def test_it_links_only_to_what_is_in_the_folder(report):

@@ -18,6 +18,10 @@ def test_it_writes_an_interval_with_the_digits_of_its_value():
     assert tables.number(1.0).bounds == ""
 
 
+def test_it_writes_no_negative_zero():
+    assert tables.number(-0.001).text == "0.00"
+
+
 def test_it_drops_bounds_that_are_no_numbers():
     assert not tables.number(3.0, math.nan, 4.0).has_interval
 
