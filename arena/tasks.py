@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from arena.services import moderation, replies
+from arena.services import moderation, publishing, replies
 from workers.protocol import ProtocolError, Report
 
 logger = logging.getLogger(__name__)
@@ -35,3 +35,8 @@ def record_reply(report: dict[str, Any]) -> None:
 @shared_task(name="arena.reconcile_replies")
 def reconcile_replies() -> None:
     replies.reconcile()
+
+
+@shared_task(name="arena.publish_board")
+def publish_board() -> None:
+    publishing.publish_if_changed()

@@ -11,6 +11,7 @@ from arena.models.conversations import Conversation, Message, Reply
 from arena.models.leaderboard import (
     BattleStyle,
     CounterVersion,
+    DailyStatistics,
     Listing,
     ListingChange,
     PairCounter,
@@ -24,6 +25,7 @@ __all__ = [
     "Contender",
     "Conversation",
     "CounterVersion",
+    "DailyStatistics",
     "Listing",
     "ListingChange",
     "Message",

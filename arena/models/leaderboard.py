@@ -11,7 +11,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from arena.models.battles import Battle
+from arena.models.battles import Battle, Vote
 
 EVERYTHING = "all"
 ALL_TIME = ""
@@ -153,3 +153,13 @@ class Snapshot(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         raise Immutable("A published board cannot be deleted.")
+
+
+class DailyStatistics(Vote):
+    """No table of its own: the admin's page of what happened day by day."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+        verbose_name = "daily statistics"
+        verbose_name_plural = "daily statistics"

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from celery.schedules import crontab
+
 from chatsite.settings import env, secrets, services
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -182,6 +184,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix
 CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},
+    "publish the board": {"task": "arena.publish_board", "schedule": crontab(hour=3, minute=30)},
     "reconcile replies": {"task": "arena.reconcile_replies", "schedule": 30.0, "options": {"expires": 30}},
     "take up evaluations": {"task": "evaluation.take_up", "schedule": 5.0, "options": {"expires": 10}},
 }
