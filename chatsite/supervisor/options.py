@@ -19,6 +19,7 @@ examples:
   bin/up --port 8080 --data ~/chatsite        another port, another data directory
   bin/up --model smollm2-135m-instruct --workers 2
                                               two processes answer for this chat model
+  bin/up --demo                               a second chat model as well, for battles in the arena
   bin/up --no-model                           the site alone; workers run on other machines
 
 other environment variables (docs and `manage.py check` say more):
@@ -47,6 +48,7 @@ class Options:
     data: Path | None = None
     models: tuple[str, ...] = ()
     no_model: bool = False
+    demo: bool = False
     workers: int | None = None
 
     def to_environment(self) -> dict[str, str]:
@@ -57,6 +59,7 @@ class Options:
             "CHATSITE_DATA": None if self.data is None else str(self.data.expanduser().absolute()),
             "CHATSITE_MODELS": ",".join(self.models) or None,
             "CHATSITE_NO_MODEL": "true" if self.no_model else None,
+            "CHATSITE_DEMO": "true" if self.demo else None,
             "CHATSITE_WORKERS": None if self.workers is None else str(self.workers),
         }
         return {name: value for name, value in values.items() if value is not None}
@@ -93,6 +96,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--no-model", action="store_true", help="host no chat model on this machine [CHATSITE_NO_MODEL]"
     )
     parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="add a second small chat model, Gemma 3 270M (253 MB, Gemma terms), so that the arena has battles"
+        " [CHATSITE_DEMO]",
+    )
+    parser.add_argument(
         "--workers",
         type=worker_count,
         metavar="N",
@@ -103,12 +112,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def from_namespace(given: argparse.Namespace) -> Options:
     if given.no_model and given.model:
         raise OptionError("--no-model and --model contradict each other: give one of them")
+    if given.no_model and given.demo:
+        raise OptionError("--no-model and --demo contradict each other: give one of them")
     return Options(
         host=given.host,
         port=given.port,
         data=given.data,
         models=tuple(given.model),
         no_model=given.no_model,
+        demo=given.demo,
         workers=given.workers,
     )
 

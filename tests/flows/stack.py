@@ -112,10 +112,15 @@ class Stack:
     def key(self, username: str = "admin") -> str:
         return self.manage("create_api_key", username)
 
-    def add_worker(self, model: str, script: str | None = None, name: str = "") -> psutil.Process:
-        """Another `manage.py worker` beside the stack: scripted, or the catalog's model when there is no script."""
+    def add_worker(
+        self, model: str, script: str | None = None, name: str = "", *, engine: str = "scripted"
+    ) -> psutil.Process:
+        """Another `manage.py worker` beside the stack: scripted, or the catalog's model when there is no script.
+
+        With another `engine`, `script` is its checkpoint.
+        """
         command = [sys.executable, "manage.py", "worker", "--model", model]
-        command += ["--engine", "scripted", "--checkpoint", script] if script is not None else []
+        command += ["--engine", engine, "--checkpoint", script] if script is not None else []
         command += ["--name", name or f"{model}-{len(self.children)}"]
         log = self.data / f"extra-worker-{len(self.children)}.log"
         with log.open("wb") as output:

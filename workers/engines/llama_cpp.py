@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workers.engines import completion
 from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.cache_room import CacheRoom, Ticket
 from workers.engines.cores import usable_cores
@@ -62,6 +63,8 @@ class LlamaCppEngine:
     ):
         check_gguf(path)
         self.api_key = secrets.token_urlsafe(24)
+        plain = completion.needs_template(path)
+        self.stops = completion.STOPS if plain else ()
         self._server = _load(
             path,
             slots=slots,
@@ -69,6 +72,7 @@ class LlamaCppEngine:
             threads=threads,
             gpu_layers=gpu_layers,
             key=self.api_key,
+            chat_template=completion.TEMPLATE.read_text(encoding="utf-8") if plain else "",
         )
         properties = self._properties()
         self.hosted = HostedModel(
@@ -176,7 +180,7 @@ class _Turn:
         self._closed = self._met = False
         self._reason: FinishReason | None = None
         # Not left to llama.cpp, which drops the end of a reply that only looks like the beginning of a stop string.
-        self._stops = StopStrings(request.sampling.stop)
+        self._stops = StopStrings((*request.sampling.stop, *engine.stops))
         # Tokens of the reply that are there already and that llama.cpp takes for a part of the prompt.
         self._before = engine.count_tokens(request.prefix) if request.prefix else 0
         self._chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -219,7 +223,10 @@ class _Turn:
             return
         self._count(chunk)
         for choice in chunk["choices"]:
-            if text := choice["delta"].get("content"):
+            text = choice["delta"].get("content") or ""
+            if self._engine.stops and not self.text and not self._request.prefix:
+                text = text.lstrip()  # "Answer:" is gone on with by a blank
+            if text:
                 yield self._say(text)
             if choice["finish_reason"] is not None and self._reason is None:
                 length = choice["finish_reason"] == "length"
@@ -314,7 +321,16 @@ def failure(meter: Meter, error: dict[str, Any]) -> Failed:
     return meter.failed(code, "llama.cpp could not go on with the answer.")
 
 
-def _load(path: Path, *, slots: int, context_length: int, threads: int, gpu_layers: int, key: str) -> Any:
+def _load(
+    path: Path,
+    *,
+    slots: int,
+    context_length: int,
+    threads: int,
+    gpu_layers: int,
+    key: str,
+    chat_template: str,
+) -> Any:
     # Threads that wait for each other soon sleep instead of spinning: with one other busy process on the machine the
     # spinning made an answer ten times slower. libgomp reads this when it is loaded. See docs/design/engines.md.
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -339,6 +355,8 @@ def _load(path: Path, *, slots: int, context_length: int, threads: int, gpu_laye
     parameters.port = 0
     parameters.ui = parameters.endpoint_slots = False  # nobody looks there, and slots show prompts
     parameters.api_keys = [key]
+    if chat_template:
+        parameters.chat_template = chat_template
     parameters.verbosity = 0
     try:
         return xllamacpp.Server(parameters)

@@ -18,7 +18,7 @@ from chatsite.supervisor.children import ChildSpec
 from chatsite.supervisor.console import Console
 from chatsite.supervisor.lock import AlreadyRunning, locked
 from chatsite.supervisor.supervisor import Supervisor
-from workers.services import starting
+from workers.services import demo, starting
 
 REFUSALS = (
     up_options.OptionError,
@@ -38,6 +38,7 @@ class Choice:
     port: int
     models: tuple[str, ...]
     no_model: bool
+    demo: bool
     workers: int
 
 
@@ -89,6 +90,7 @@ def _choice(given: dict[str, Any]) -> Choice:
         port=port if given["port"] is None else given["port"],
         models=models,
         no_model=no_model and not given["model"],
+        demo=given["demo"] or env.boolean("CHATSITE_DEMO", default=False),
         workers=workers if given["workers"] is None else given["workers"],
     )
 
@@ -103,6 +105,9 @@ def _prepare(choice: Choice, console: Console) -> list[str]:
         console.step("Static files collected")
     if not choice.no_model and (added := starting.add_default_chat_model()):
         console.step(f"Chat model {added.name} added to the catalog")
+    if choice.demo and not choice.no_model and (added := demo.add_demo_chat_model(settings.DATA_DIR)):
+        console.step(f"Chat model {added.name} added to the catalog, for battles in the arena")
+        console.step(f"It is used under the Gemma terms: {demo.TERMS}")
     password = people.ensure_administrator()
     if password:
         console.headline(f"First administrator: admin   password: {password}")
