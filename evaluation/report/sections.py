@@ -1,5 +1,6 @@
 """The report's sections, each a function of the material; a section without anything to say is None."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Final
@@ -7,10 +8,8 @@ from typing import Final
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from arena.ratings import bradley_terry, intervals
-from arena.ratings.pairs import Outcomes, PairCounts
-from evaluation.metrics import agreement, biases, comparison, scores, wins
-from evaluation.metrics.agreement import Agreement, Ballot
+from evaluation.metrics import biases, calibration, comparison, panel, ratings, scores, wins
+from evaluation.metrics.agreement import Ballot
 from evaluation.metrics.comparison import Comparison
 from evaluation.metrics.resampling import Estimate
 from evaluation.records import PairVerdict
@@ -24,7 +23,8 @@ DIFFERENCES: Final = {"scores": (-9.0, 9.0), "pairs": (-1.0, 1.0)}
 MOST_COMPARED: Final = 6
 """Chat models of which every two are compared; among more, each is compared with the first alone."""
 
-POINTS: Final = {"model_1": 1.0, "tie": 0.5, "model_2": 0.0}
+FEWEST_FOR_A_PANEL: Final = 3
+"""Of two judges the majority is where both agree, which their own agreement says already."""
 
 Rows = Mapping[str, Mapping[str, Estimate]]
 """Chat model → category → estimate; what is not known is not there."""
@@ -182,36 +182,29 @@ def _duels(pairs: Sequence[PairVerdict], names: Sequence[str]) -> Table:
 
 def _ratings(pairs: Sequence[PairVerdict]) -> Table:
     """By the arena's own functions, so that the two lists mean the same points."""
-    judged = [pair for pair in pairs if pair.winner != "error"]
-    outcomes = Outcomes.of(
-        [pair.model_1 for pair in judged],
-        [pair.model_2 for pair in judged],
-        [POINTS[pair.winner] for pair in judged],
-        prompt=[str(pair.question_id) for pair in judged],
-    )
-    fitted = bradley_terry.fit(PairCounts.of(outcomes))
-    questions = len({str(pair.question_id) for pair in judged})
-    if questions > len(fitted.models) and not fitted.diverging:
-        fitted = intervals.clustered(fitted, outcomes, voter=False, prompt=True)
-    bounds = intervals.of(fitted)
+    rows = ratings.ratings(pairs)
     notes = [_("Bradley–Terry points around 1000, as on the leaderboard; a tie is half a win.")]
-    if fitted.diverging:
+    undecided = [row.chat_model for row in rows if row.undecided]
+    if undecided:
         notes.append(
             _("Without a win or without a loss, only a weak prior holds: %(names)s.")
-            % {"names": ", ".join(fitted.diverging)}
+            % {"names": ", ".join(undecided)}
         )
-    if not fitted.connected:
-        notes.append(_("Some chat models never met, not even by way of others: their points do not compare."))
-    low, high = float(min(bounds.lower)), float(max(bounds.upper))
+    bounds = [bound for row in rows for bound in (row.rating.low, row.rating.high) if math.isfinite(bound)]
     return Table(
         _("Ratings"),
-        [Column(_("Chat model"), numeric=False), Column(_("Rating"), span=(low, high))],
+        [
+            Column(_("Chat model"), numeric=False),
+            Column(_("Rating"), span=(min(bounds), max(bounds)) if bounds else None),
+            Column(_("Verdicts")),
+        ],
         [
             [
-                tables.text(fitted.models[place]),
-                tables.number(float(fitted.ratings[place]), *bounds.of(fitted.models[place]), digits=0),
+                tables.text(row.chat_model),
+                tables.number(row.rating.value, row.rating.low, row.rating.high, digits=0),
+                tables.count(row.verdicts),
             ]
-            for place in fitted.order()
+            for row in rows
         ],
         " ".join(notes),
     )
@@ -299,7 +292,8 @@ def _cards(material: Material) -> Table | None:
     """Measures are the rows, so that judges stand side by side."""
     if not material.judges:
         return None
-    cards = [_card(material, judge) for judge in material.judges]
+    voters = _ballots(material.people)
+    cards = [_card(material, judge, voters) for judge in material.judges]
     rows = [
         [tables.text(name), *(card[number][1] for card in cards)]
         for number, (name, _cell) in enumerate(cards[0])
@@ -311,29 +305,25 @@ def _cards(material: Material) -> Table | None:
     )
 
 
-def _card(material: Material, judge: str) -> list[tuple[str, Cell]]:
-    pairs = [pair for pair in material.pairs if pair.judge == judge]
-    singles = [verdict for verdict in material.singles if verdict.judge == judge]
-    position = biases.position(pairs)
-    length = biases.length(pairs, material.lengths)
-    own = biases.self_preference(material.singles, judge=judge)
-    everything, decided = (
-        agreement.between(_ballots(pairs), _ballots(material.people), ties=ties) for ties in (True, False)
+def _card(material: Material, judge: str, voters: Sequence[Ballot]) -> list[tuple[str, Cell]]:
+    card = calibration.card(
+        judge, singles=material.singles, pairs=material.pairs, people=voters, lengths=material.lengths
     )
-    unscored = sum(verdict.score is None for verdict in singles)
+    position, length, own = card.position, card.length, card.self_preference
+    together, decided = card.with_people, card.with_people_decided
     return [
-        (_("Pairs judged"), tables.count(len(pairs)) if pairs else _NONE),
-        (_("Answers scored"), tables.count(len(singles)) if singles else _NONE),
-        (_("No verdict"), tables.count(position.errors + unscored)),
-        (_("Same verdict in both orders"), _share(position.consistent)),
-        (_("Prefers the answer shown first"), _share(position.favours_first)),
-        (_("Prefers the answer shown second"), _share(position.favours_second)),
-        (_("Games that end in a tie"), _share(position.ties)),
-        (_("The longer answer wins"), _share(length.longer_wins)),
-        (_("Gain in win rate by twice the length"), tables.number(length.slope)),
+        (_("Pairs judged"), tables.count(card.pairs) if card.pairs else _NONE),
+        (_("Answers scored"), tables.count(card.singles) if card.singles else _NONE),
+        (_("No verdict"), tables.count(card.errors)),
+        (_("Same verdict in both orders"), _share(position.consistent if position else None)),
+        (_("Prefers the answer shown first"), _share(position.favours_first if position else None)),
+        (_("Prefers the answer shown second"), _share(position.favours_second if position else None)),
+        (_("Games that end in a tie"), _share(position.ties if position else None)),
+        (_("The longer answer wins"), _share(length.longer_wins if length else None)),
+        (_("Gain in win rate by twice the length"), tables.number(length.slope if length else None)),
         (_("Points too many for its own answers"), tables.number(own.excess if own else None)),
-        (_("Agrees with people, ties included"), _share(everything.rate)),
-        (_("Agrees with people, ties left out"), _share(decided.rate)),
+        (_("Agrees with people, ties included"), _share(together.rate if together else None)),
+        (_("Agrees with people, ties left out"), _share(decided.rate if decided else None)),
     ]
 
 
@@ -341,31 +331,24 @@ _NONE: Final = Cell(tables.NOTHING)
 
 
 def _agreements(material: Material) -> Table | None:
-    """Of every two judges, of judges with people, and of people among themselves."""
-    ballots = {judge: _ballots(p for p in material.pairs if p.judge == judge) for judge in material.judges}
-    voters = _ballots(material.people)
-    compared: list[tuple[str, Callable[[bool], Agreement]]] = []
-    for one, other in combinations(material.judges, 2):
-        compared.append((f"{one} – {other}", _between(ballots[one], ballots[other])))
-    compared += [
-        (_("%(judge)s – people") % {"judge": judge}, _between(found, voters))
-        for judge, found in ballots.items()
+    """Of every two judges, of judges with people, and of people among themselves; of many judges, their majority."""
+    kinds: dict[str, Sequence[Ballot]] = {judge: _votes_of(material, judge) for judge in material.judges}
+    if len(kinds) >= FEWEST_FOR_A_PANEL:
+        kinds[_("majority of the judges")] = panel.majority(
+            ballot for ballots in list(kinds.values()) for ballot in ballots
+        )
+    kinds[_("people")] = _ballots(material.people)
+    rows = [
+        [
+            tables.text(f"{row.first} – {row.second}"),
+            _share(row.with_ties.rate),
+            tables.number(row.with_ties.kappa),
+            tables.count(round(row.with_ties.pairs)),
+            _share(row.without_ties.rate),
+            tables.count(round(row.without_ties.pairs)),
+        ]
+        for row in panel.agreements(kinds)
     ]
-    compared.append((_("people – people"), lambda ties: agreement.within(voters, ties=ties)))
-    rows = []
-    for name, agree in compared:
-        everything, decided = agree(True), agree(False)
-        if everything.pairs:
-            rows.append(
-                [
-                    tables.text(name),
-                    _share(everything.rate),
-                    tables.number(everything.kappa),
-                    tables.count(round(everything.pairs)),
-                    _share(decided.rate),
-                    tables.count(round(decided.pairs)),
-                ]
-            )
     columns = [
         Column(_("Who"), numeric=False),
         Column(_("With ties (S1)"), span=SHARES),
@@ -375,13 +358,16 @@ def _agreements(material: Material) -> Table | None:
         Column(_("Votes")),
     ]
     note = _(
-        "The share of equal votes on the same pair, as the MT-bench paper counts it. Kappa is 0 at chance."
+        "The share of equal votes on the same pair, as the MT-bench paper counts it; the higher of two scores is a "
+        "vote too. Kappa is 0 at chance."
     )
     return Table(_("Agreement"), columns, rows, note) if rows else None
 
 
-def _between(first: Sequence[Ballot], second: Sequence[Ballot]) -> Callable[[bool], Agreement]:
-    return lambda ties: agreement.between(first, second, ties=ties)
+def _votes_of(material: Material, judge: str) -> list[Ballot]:
+    """A judge that compared pairs has voted; of one that only scored, the scores are read as votes."""
+    votes = _ballots(pair for pair in material.pairs if pair.judge == judge)
+    return votes or panel.ballots_of_scores(v for v in material.singles if v.judge == judge)
 
 
 def _ballots(pairs: Iterable[PairVerdict]) -> list[Ballot]:

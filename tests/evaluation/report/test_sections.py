@@ -76,6 +76,19 @@ def test_it_tells_how_far_judges_and_people_agree():
     assert found["judge – people"]["Without ties (S2)"] == "50.0%"
 
 
+def test_it_reads_scores_as_votes_and_asks_a_panel_of_three():
+    verdicts = [
+        SingleVerdict(question, name, judge, 1, score)
+        for question in (1, 2, 3)
+        for judge, scores in {"one": (8, 5), "two": (9, 2), "odd": (1, 7)}.items()
+        for name, score in zip("ab", scores, strict=True)
+    ]
+    found = cells(Material("t", QUESTIONS, (), singles=verdicts), "judges", "Agreement")
+    assert found["one – two"]["With ties (S1)"] == "100.0%"
+    assert found["odd – two"]["With ties (S1)"] == "0.0%"
+    assert found["one – majority of the judges"]["With ties (S1)"] == "100.0%"
+
+
 def test_it_compares_with_the_baseline_first():
     values = [(q, name, 5 + (name == "new")) for q in (1, 2, 3) for name in ("old", "new", "other")]
     found = cells(
@@ -103,7 +116,7 @@ def test_it_rates_by_the_arenas_points():
     found = cells(Material("t", questions, (), pairs=games), "wins", "Ratings")
     assert list(found) == ["a", "b", "c"]
     # b wins as often as it loses against each, so it is in the middle.
-    assert found["b"] == {"Rating": "1000"}
+    assert found["b"] == {"Rating": "1000", "Verdicts": "40"}
 
 
 def test_it_says_when_a_rating_rests_on_a_prior():
