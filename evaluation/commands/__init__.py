@@ -10,7 +10,19 @@ from typing import Any, Protocol, cast
 from django.core.management.base import OutputWrapper
 
 # In the order of the help.
-MODULES = ("run", "list", "cancel", "judges", "gate", "verify", "report", "import", "export")
+MODULES = (
+    "run",
+    "list",
+    "cancel",
+    "judges",
+    "gate",
+    "verify",
+    "report",
+    "import",
+    "export",
+    "show",
+    "agreement",
+)
 
 
 class Subcommand(Protocol):

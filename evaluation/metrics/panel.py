@@ -1,7 +1,7 @@
 """Several judges on the same answers: what each two agree on, what most of them say, and scores read as votes."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,7 +25,7 @@ class AgreementRow:
 
 
 def agreements(
-    kinds: dict[str, Sequence[Ballot]], *, rounds: int = ROUNDS, seed: int = 0
+    kinds: Mapping[str, Sequence[Ballot]], *, rounds: int = ROUNDS, seed: int = 0
 ) -> list[AgreementRow]:
     """Of each kind of judge with each other, and with itself where it voted several times on a comparison.
 
@@ -64,7 +64,7 @@ def ballots_of_scores(verdicts: Iterable[SingleVerdict]) -> list[Ballot]:
 
 
 def _of(
-    kinds: dict[str, Sequence[Ballot]], first: str, second: str, *, ties: bool, rounds: int, seed: int
+    kinds: Mapping[str, Sequence[Ballot]], first: str, second: str, *, ties: bool, rounds: int, seed: int
 ) -> Agreement:
     if first == second:
         return agreement.within(kinds[first], ties=ties, rounds=rounds, seed=seed)

@@ -2,6 +2,7 @@ import pytest
 
 from evaluation.metrics import calibration
 from evaluation.metrics.agreement import Ballot
+from evaluation.metrics.biases import Lengths
 from evaluation.records import PairVerdict, SingleVerdict
 
 
@@ -17,7 +18,7 @@ def test_a_card_holds_what_its_judge_did_and_nothing_of_others():
         PairVerdict(4, "a", "b", "mild", 1, "tie", "tie"),
     ]
     people = [Ballot(1, 1, ("a", "b"), "expert", "a"), Ballot(2, 1, ("a", "b"), "expert", "b")]
-    lengths = {(q, name, 1): size for q in range(5) for name, size in (("a", 200), ("b", 100))}
+    lengths: Lengths = {(q, name, 1): size for q in range(5) for name, size in (("a", 200), ("b", 100))}
     found = calibration.card(
         "strict", singles=[single(1, None), single(2, 4.0)], pairs=pairs, people=people, lengths=lengths
     )

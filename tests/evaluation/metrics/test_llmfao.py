@@ -30,8 +30,8 @@ def kinds():
 
 def counted(first, second, *, ties):
     """Equal and all pairs of votes, counted in the plainest way there is."""
-    found = Counter()
-    theirs = {}
+    found: Counter[str] = Counter()
+    theirs: dict[object, list[str]] = {}
     for ballot in second:
         theirs.setdefault((ballot.question_id, ballot.models), []).append(ballot.winner)
     for ballot in first:

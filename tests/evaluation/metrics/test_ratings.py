@@ -7,8 +7,8 @@ from evaluation.metrics.ratings import ratings
 from evaluation.records import PairVerdict
 
 
-def pair(question, winner, models=("a", "b")):
-    return PairVerdict(question, *models, "j", 1, winner, winner)
+def pair(question, winner):
+    return PairVerdict(question, "a", "b", "j", 1, winner, winner)
 
 
 def test_three_wins_to_one_are_191_points():
