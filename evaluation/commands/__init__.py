@@ -22,6 +22,7 @@ MODULES = (
     "export",
     "show",
     "agreement",
+    "suites",
 )
 
 

@@ -3,35 +3,25 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
+from evaluation import suites
 from evaluation.errors import CannotEvaluate
 from evaluation.formats import fastchat
-from evaluation.formats.jsonl import FormatError
 from evaluation.models import SuiteSnapshot
 from evaluation.records import Question
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    name: str
-    version: str
-    questions: tuple[Question, ...]
+from evaluation.suites import Suite
 
 
 def load(source: str) -> Suite:
-    """A suite from a JSONL file. Raises `CannotEvaluate` naming file and line."""
-    path = Path(source)
-    if not path.is_file():
-        raise CannotEvaluate("suite", f"{source}: there is no such suite or file.")
+    """A suite by its name, from a file or an https address. Raises `CannotEvaluate` naming file and line."""
     try:
-        questions = fastchat.read_questions(path.read_text("utf-8").splitlines(), source)
-    except FormatError as error:
+        return suites.load(source)
+    except suites.SuiteError as error:
         raise CannotEvaluate("suite", str(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CannotEvaluate("suite", f"{source} cannot be read as UTF-8 text: {error}") from None
-    return Suite(path.stem, "", tuple(questions))
+
+
+def rows(suite: Suite) -> list[dict[str, object]]:
+    return [fastchat.question_row(question) for question in suite.questions]
 
 
 def check(*, questions: Sequence[Question], source: str) -> None:
