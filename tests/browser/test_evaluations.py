@@ -20,7 +20,7 @@ def open_page(make_page, live_server, client):
     cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
 
     def open_as_operator(path: str, **options) -> Page:
-        page = make_page(**options)
+        page: Page = make_page(**options)
         page.context.add_cookies([cookie])
         page.goto(live_server.url + path)
         return page
