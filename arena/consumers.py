@@ -125,6 +125,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             chat_model_name=frame["chat_model"],
             settings=frame["settings"],
             client_id=frame["client_id"],
+            edits=frame["edits"],
         )
         await self._accept_wish(frame["client_id"], reply, created=frame["conversation"] is None)
 

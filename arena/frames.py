@@ -33,6 +33,7 @@ class SendFrame(TypedDict):
     client_id: str
     text: str
     conversation: uuid.UUID | None
+    edits: int | None
     chat_model: str | None
     settings: SettingsChange | None
 
@@ -153,6 +154,7 @@ def parse(data: dict[str, Any]) -> PageFrame:
                 "client_id": _client_id(data),
                 "text": _text(data, "text", MAX_MESSAGE_CHARACTERS),
                 "conversation": None if data.get("conversation") is None else _uuid(data, "conversation"),
+                "edits": None if data.get("edits") is None else _message_id(data, "edits"),
                 "chat_model": _chat_model(data),
                 "settings": _settings(data),
             }
@@ -160,7 +162,7 @@ def parse(data: dict[str, Any]) -> PageFrame:
             return {
                 "type": "regenerate",
                 "client_id": _client_id(data),
-                "message": _message_id(data),
+                "message": _message_id(data, "message"),
                 "chat_model": _chat_model(data),
                 "settings": _settings(data),
             }
@@ -215,13 +217,13 @@ def _uuid(data: dict[str, Any], field: str) -> uuid.UUID:
         raise InvalidValue(f"{field} must be a UUID.", field=field) from None
 
 
-def _message_id(data: dict[str, Any]) -> int:
+def _message_id(data: dict[str, Any], field: str) -> int:
     """A number, or its digits: a page reads it from an attribute."""
-    value = data.get("message")
+    value = data.get(field)
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_ID:
-        raise InvalidValue("message must be the id of a message.", field="message")
+        raise InvalidValue(f"{field} must be the id of a message.", field=field)
     return value
 
 

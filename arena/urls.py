@@ -17,6 +17,7 @@ urlpatterns = [
     path("chat/", chat.chat, name="chat"),
     path("chat/list/", chat.sidebar, name="sidebar"),
     path("chat/<uuid:conversation_id>/", chat.conversation, name="conversation"),
+    path("chat/messages/<int:message_id>/show/", chat.show_version, name="show_version"),
     path("chat/<uuid:conversation_id>/rename/", chat.rename, name="rename"),
     path("chat/<uuid:conversation_id>/delete/", chat.delete, name="delete"),
     path("leaderboard/", leaderboard.board, name="leaderboard"),

@@ -55,17 +55,29 @@ class Conversation(models.Model):
 
 
 class Message(models.Model):
-    """What the person wrote. Its replies answer it; the newest reply is the one the talk goes on with."""
+    """What the person wrote. Its replies answer it; the newest reply is the one the talk goes on with.
+
+    Messages are a tree: an edited message stands beside the one it was made from, behind the same `previous`. The
+    active ones are the branch that is shown and gone on with, one for each position.
+    """
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
     position = models.PositiveIntegerField()
+    previous = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="following", editable=False
+    )
+    active = models.BooleanField(default=True, editable=False)
     text = models.TextField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering = ["position"]
         constraints = [
-            models.UniqueConstraint(fields=["conversation", "position"], name="one_message_per_position")
+            models.UniqueConstraint(
+                fields=["conversation", "position"],
+                condition=models.Q(active=True),
+                name="one_active_message_per_position",
+            )
         ]
 
     def __str__(self) -> str:

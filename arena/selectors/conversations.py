@@ -21,11 +21,26 @@ class Turn(NamedTuple):
 
     message: Message
     replies: list[Reply]
+    # The ids of the message's versions, oldest first: itself and what it was edited from or into.
+    versions: list[int] = []
 
     @property
     def shown(self) -> Reply | None:
         """The newest reply: the one the conversation goes on with."""
         return self.replies[-1] if self.replies else None
+
+    @property
+    def version(self) -> int:
+        """Which of the versions this is, counted from one."""
+        return self.versions.index(self.message.pk) + 1 if self.versions else 1
+
+    @property
+    def earlier(self) -> int | None:
+        return self.versions[self.version - 2] if self.version > 1 else None
+
+    @property
+    def later(self) -> int | None:
+        return self.versions[self.version] if self.version < len(self.versions) else None
 
 
 class Group(NamedTuple):
@@ -68,16 +83,26 @@ def running(owner: User) -> QuerySet[Reply]:
 
 
 def turns(conversation: Conversation) -> list[Turn]:
-    """The whole conversation, in two queries."""
+    """The branch that is shown, in three queries."""
     replies = Prefetch("replies", queryset=Reply.objects.order_by("created_at"))
-    messages = conversation.messages.order_by("position").prefetch_related(replies)
-    return [Turn(message, list(message.replies.all())) for message in messages]
+    messages = conversation.messages.filter(active=True).order_by("position").prefetch_related(replies)
+    versions: dict[tuple[int, int | None], list[int]] = {}
+    for pk, position, previous in conversation.messages.order_by("pk").values_list(
+        "pk", "position", "previous_id"
+    ):
+        versions.setdefault((position, previous), []).append(pk)
+    return [
+        Turn(message, list(message.replies.all()), versions[message.position, message.previous_id])
+        for message in messages
+    ]
 
 
 def past_turns(conversation: Conversation, *, before: int) -> list[PastTurn]:
     """The turns in front of the message at position `before`, with the newest finished answer of each."""
     messages = (
-        conversation.messages.filter(position__lt=before).order_by("position").values_list("id", "text")
+        conversation.messages.filter(active=True, position__lt=before)
+        .order_by("position")
+        .values_list("id", "text")
     )
     finished = Reply.objects.filter(
         message__conversation=conversation, message__position__lt=before, status=Reply.Status.FINISHED

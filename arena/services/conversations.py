@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from arena import prompts
-from arena.errors import Busy, InvalidValue, TooManyReplies, UnknownChatModel
+from arena.errors import Busy, InvalidValue, NotFound, TooManyReplies, UnknownChatModel
 from arena.models import Conversation, Message, Reply
 from arena.selectors import chat_models
 from arena.selectors import conversations as selectors
@@ -45,25 +45,38 @@ def send_message(
     chat_model_name: str | None = None,
     settings: SettingsChange | None = None,
     client_id: str = "",
+    edits: int | None = None,
 ) -> Reply:
     """Add a message to a conversation (a new one without `conversation_id`) and start its reply.
 
     `chat_model_name` and `settings` become the conversation's. A wish that was granted before under the same
     `client_id` is not granted again: the reply of the first time is returned.
+
+    `edits` is the id of a message of the conversation that the new one is another version of: the conversation
+    branches there, and what followed the old version stays with it.
     """
     _take_turns(owner.pk)
     if granted := _granted_before(owner, client_id):
         return granted
     text = _checked_text(text)
+    edited = None if edits is None else selectors.owned_message(owner=owner, message_id=edits)
+    if edited and edited.conversation_id != conversation_id:
+        raise NotFound("The message to edit is not in this conversation.", field="edits")
     if conversation_id is None:
         conversation = Conversation(owner=owner, title=title_from(text))
     else:
         conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
     _refuse_while_running(owner, conversation)
     _choose(conversation, chat_model_name, settings)
-    last = conversation.messages.order_by("position").last() if conversation_id else None
+    if edited:
+        previous, position = edited.previous, edited.position
+        _show_up_to(conversation, previous)
+    else:
+        shown = conversation.messages.filter(active=True)
+        previous = shown.order_by("position").last() if conversation_id else None
+        position = previous.position + 1 if previous else 1
     message = Message.objects.create(
-        conversation=conversation, position=last.position + 1 if last else 1, text=text
+        conversation=conversation, position=position, previous=previous, text=text
     )
     return _start_reply(message, client_id)
 
@@ -83,11 +96,52 @@ def regenerate(
         return granted
     message = selectors.owned_message(owner=owner, message_id=message_id)
     conversation = message.conversation
-    if conversation.messages.filter(position__gt=message.position).exists():
+    if (
+        not message.active
+        or conversation.messages.filter(active=True, position__gt=message.position).exists()
+    ):
         raise InvalidValue("Only the last message of a conversation can be answered again.", field="message")
     _refuse_while_running(owner, conversation)
     _choose(conversation, chat_model_name, settings)
     return _start_reply(message, client_id)
+
+
+@transaction.atomic
+def show_version(*, owner: User, message_id: int) -> Conversation:
+    """Go over to the branch of this version of a message, down to where its newest messages lead."""
+    _take_turns(owner.pk)
+    message = selectors.owned_message(owner=owner, message_id=message_id)
+    conversation = message.conversation
+    if selectors.running(owner).filter(message__conversation=conversation).exists():
+        raise Busy("The last answer is still being written. Wait for it, or stop it first.")
+    _show_up_to(conversation, _newest_below(message))
+    return conversation
+
+
+def _newest_below(message: Message) -> Message:
+    """The end of the branch that starts with `message` and takes the newest message at each fork."""
+    newest = dict(
+        message.conversation.messages.filter(previous__isnull=False)
+        .order_by("pk")
+        .values_list("previous_id", "pk")
+    )
+    pk = message.pk
+    while pk in newest:
+        pk = newest[pk]
+    return message if pk == message.pk else Message.objects.get(pk=pk)
+
+
+def _show_up_to(conversation: Conversation, last: Message | None) -> None:
+    """Make the messages that lead to `last` the active ones (None: no message is)."""
+    previous = dict(conversation.messages.values_list("pk", "previous_id"))
+    branch = []
+    pk = last.pk if last else None
+    while pk is not None:
+        branch.append(pk)
+        pk = previous[pk]
+    # In this order: at no moment may two messages of one position be active.
+    conversation.messages.filter(active=True).exclude(pk__in=branch).update(active=False)
+    conversation.messages.filter(active=False, pk__in=branch).update(active=True)
 
 
 def stop(*, owner: User, reply_id: uuid.UUID) -> None:

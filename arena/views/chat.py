@@ -2,13 +2,14 @@
 
 import uuid
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from arena.errors import InvalidValue, NotFound
+from arena.errors import Busy, InvalidValue, NotFound
 from arena.forms import SettingsForm
 from arena.models import Conversation
 from arena.selectors import chat_models
@@ -53,6 +54,19 @@ def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     except InvalidValue as error:
         return HttpResponse(f"{error.field}: {error.message}", status=422, content_type="text/plain")
     return render(request, "arena/partials/sidebar_item.html", {"conversation": renamed})
+
+
+@require_POST
+@for_members
+def show_version(request: HttpRequest, message_id: int) -> HttpResponse:
+    try:
+        shown = conversations.show_version(owner=member(request), message_id=message_id)
+    except (NotFound, OverflowError) as error:
+        raise Http404 from error
+    except Busy as error:
+        messages.warning(request, error.message)
+        shown = selectors.owned_message(owner=member(request), message_id=message_id).conversation
+    return redirect(f"{reverse('arena:conversation', args=[shown.pk])}#message-{message_id}")
 
 
 @require_POST

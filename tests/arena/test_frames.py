@@ -28,6 +28,7 @@ def test_it_reads_a_send_with_nothing_but_its_text():
         "client_id": "wish-0001",
         "text": "Hi",
         "conversation": None,
+        "edits": None,
         "chat_model": None,
         "settings": None,
     }
@@ -214,3 +215,18 @@ def test_it_encodes_half_a_surrogate_pair_so_that_a_socket_can_carry_it():
     frame: frames.EventFrame = {"type": "event", "reply": REPLY, "seq": "1-1", "event": event}
 
     assert frames.encode(frame).encode("ascii")
+
+
+def test_it_reads_which_message_a_send_edits():
+    frame = parse({**SEND, "edits": "7"})
+
+    assert frame["type"] == "send"
+    assert frame["edits"] == 7
+
+
+@pytest.mark.parametrize("edits", ["one", 0, True, 2**63, [7]])
+def test_it_names_a_wrong_edits(edits):
+    with pytest.raises(InvalidValue) as refusal:
+        parse({**SEND, "edits": edits})
+
+    assert refusal.value.field == "edits"

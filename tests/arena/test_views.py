@@ -217,7 +217,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
         make_turn(talk, f"Question {number}", "one", "two")
 
     # Session, user, list, catalog; for a conversation itself, its messages and their replies as well.
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         response = as_alice.get(url(name, talk if name == "conversation" else None))
     assert "Conversation 59" in response.content.decode()
 

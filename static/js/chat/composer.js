@@ -10,7 +10,11 @@ export class Composer {
   #send = document.getElementById("send");
   #stop = document.getElementById("stop");
   #problem = document.getElementById("problem");
+  #editing = document.getElementById("editing");
   #key;
+
+  /** The id of the message that is being edited, or null. */
+  edited = null;
 
   /** @param onSend called with the text; @param onStop called when the running answer is to end */
   constructor(conversation, { onSend, onStop }) {
@@ -35,6 +39,10 @@ export class Composer {
       onSend(this.#text.value);
     });
     this.#stop.addEventListener("click", () => onStop());
+    document.getElementById("cancel-editing").addEventListener("click", () => {
+      this.edit(null);
+      this.fill("");
+    });
     // Disabled until now: without a script the browser would send the form itself, with the text in the address.
     this.#send.disabled = false;
   }
@@ -48,6 +56,12 @@ export class Composer {
     remember(`draft:${this.#key}`, content);
     this.focus();
     this.#text.setSelectionRange(content.length, content.length);
+  }
+
+  /** What is sent next becomes another version of this message; null: a new message. */
+  edit(message) {
+    this.edited = message;
+    this.#editing.hidden = message === null;
   }
 
   /** The text is on its way: its frame is kept apart until the server has it. */

@@ -57,12 +57,14 @@ class Page {
       type: "send",
       client_id: newId(),
       conversation: this.#conversation || null,
+      edits: this.composer.edited,
       text: content,
       chat_model: this.settings.chatModel,
       settings: this.settings.values,
     };
     if (new Blob([JSON.stringify(frame)]).size > LONGEST_FRAME) return this.composer.complain(text("tooLong"));
     this.composer.sent(frame);
+    this.composer.edit(null);
     this.#askFor(frame);
   }
 
@@ -71,7 +73,7 @@ class Page {
     this.turns.push(turn);
     turnList.append(turn.element);
     this.#showStart();
-    this.#pending.set(frame.client_id, { kind: "send", turn });
+    this.#pending.set(frame.client_id, { kind: "send", turn, edits: frame.edits ?? null });
     this.socket.ask(frame);
     this.#showRunning();
     this.following.toEnd();
@@ -100,6 +102,12 @@ class Page {
     this.#showRunning();
   }
 
+  #edit(turn) {
+    if (this.#busy) return this.composer.complain(text("running"));
+    this.composer.edit(turn.message);
+    this.composer.fill(turn.question);
+  }
+
   #stop() {
     if (!this.#running || this.#stopping) return;
     this.#stopping = true;
@@ -124,6 +132,12 @@ class Page {
       this.#remove(pending.turn);
       this.composer.confirmed(conversation.id);
       this.#showRunning();
+      return;
+    }
+    if (pending.edits) {
+      // The page of the new branch; the answer goes on there from its first word.
+      this.composer.confirmed(conversation.id);
+      location.assign(conversation.url);
       return;
     }
     if (pending.kind === "send") {
@@ -173,9 +187,10 @@ class Page {
     this.#showRunning();
   }
 
-  #takeBack({ kind, turn }) {
+  #takeBack({ kind, turn, edits }) {
     if (kind !== "send") return;
     this.#remove(turn);
+    this.composer.edit(edits);
     this.composer.giveBack(turn.question);
   }
 
@@ -205,8 +220,10 @@ class Page {
       location.assign(`${chat.dataset.login}?next=${encodeURIComponent(location.pathname)}`);
     });
     turnList.addEventListener("click", (event) => {
-      if (event.target.closest("[data-action]")?.dataset.action !== "regenerate") return;
-      this.#regenerate(this.turns.find((turn) => turn.element.contains(event.target)));
+      const action = event.target.closest("[data-action]")?.dataset.action;
+      const turn = this.turns.find((candidate) => candidate.element.contains(event.target));
+      if (action === "regenerate") this.#regenerate(turn);
+      if (action === "edit") this.#edit(turn);
     });
     document.addEventListener("retitled", ({ detail }) => this.#retitle(detail.conversation, detail.title));
     document.getElementById("start")?.addEventListener("click", (event) => {
