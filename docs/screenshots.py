@@ -1,8 +1,10 @@
 """Make the pictures in docs/images: start the product, use it in Chromium as a person would, take screenshots.
 
-.venv/bin/python docs/screenshots.py [OUTPUT FOLDER]
+.venv/bin/python docs/screenshots.py [OUTPUT FOLDER [FOLDER WITH LLMFAO'S FILES]]
 """
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,6 +62,30 @@ def take(browser: Browser, stack: Stack, folder: Path) -> None:
         page.screenshot(path=folder / f"{name}.png")
 
 
+def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) -> None:
+    """`votes` is a folder with the files of https://github.com/dustalov/llmfao."""
+    files = ("crowd-comparisons.csv", "--answers", "pairs-crowd.jsonl", "--models", "models.jsonl")
+    arguments = [word if word.startswith("--") else str(votes / word) for word in files]
+    manage(stack, "arena", "import", *arguments, "--source", "llmfao")
+    for name, viewport, scheme in (
+        ("", DESKTOP, "light"),
+        ("-phone", PHONE, "dark"),
+        ("-plots", DESKTOP, "light"),
+    ):
+        page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
+        log_in(page, stack)
+        page.goto(f"{stack.url}/leaderboard/?style=controlled")
+        page.wait_for_timeout(1500)
+        if name == "-plots":
+            page.evaluate("document.querySelector('.board__plots').scrollIntoView(); scrollBy(0, -70)")
+        page.screenshot(path=folder / f"leaderboard{name}.png")
+
+
+def manage(stack: Stack, *arguments: str) -> None:
+    environment = {**os.environ, "CHATSITE_DATA": str(stack.data)}
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +95,8 @@ def main() -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             take(browser, stack, folder)
+            if len(sys.argv) > 2:
+                take_leaderboard(browser, stack, folder, Path(sys.argv[2]))
             browser.close()
     finally:
         stack.close()

@@ -75,7 +75,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
 
     def publish(self, request: HttpRequest) -> HttpResponse:
         """The button above the list, for operators who may add boards."""
-        if not request.user.has_perm("arena.add_snapshot"):  # type: ignore[union-attr]
+        if not request.user.has_perm("arena.add_snapshot"):
             raise PermissionDenied
         return _publish(request)
 

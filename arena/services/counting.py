@@ -5,7 +5,7 @@ The counters follow each vote inside its own transaction, and can be counted aga
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import redis
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from arena import style_counts
@@ -181,22 +181,21 @@ def _tally(totals: dict[tuple[str, str, str, str], list[float]], counted: Counte
 
 
 def _store(totals: Mapping[tuple[str, str, str, str], list[float]]) -> None:
+    """In plain SQL: a million votes make millions of rows, and ten times as many seconds through model instances."""
     PairCounter.objects.all().delete()
-    rows = (
-        PairCounter(
-            slice=name,
-            period=span,
-            left=left,
-            right=right,
-            **{
-                column: int(value) if column in COUNTS else value
-                for column, value in zip(COLUMNS, values, strict=True)
-            },
-        )
-        for (name, span, left, right), values in totals.items()
+    names = ("slice", "period", "left", "right", *COLUMNS)
+    quote = connection.ops.quote_name
+    insert = (
+        f"INSERT INTO {quote(PairCounter._meta.db_table)} ({', '.join(map(quote, names))}) "  # noqa: S608 - own names
+        f"VALUES ({', '.join(['%s'] * len(names))})"
     )
-    while batch := list(islice(rows, BATCH)):
-        PairCounter.objects.bulk_create(batch)
+    counts = len(COUNTS)
+    rows: Iterator[tuple[str | float, ...]] = (
+        (*key, *map(int, values[:counts]), *values[counts:]) for key, values in totals.items()
+    )
+    with connection.cursor() as cursor:
+        while batch := list(islice(rows, BATCH)):
+            cursor.executemany(insert, batch)
 
 
 def _tell_pages() -> None:

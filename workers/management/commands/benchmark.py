@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +26,8 @@ PRIVATE = "CHATSITE_BENCHMARK_DATA"
 class Command(BaseCommand):
     help = (
         "Measure this installation. `tax`: the platform beside llama.cpp's own server, on the default model. "
-        "`streams`: how many streams at once hold, on the scripted engine. `memory`: of the idle stack."
+        "`streams`: how many streams at once hold, on the scripted engine. `memory`: of the idle stack. "
+        "`board`: the leaderboard with many votes."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,6 +47,8 @@ class Command(BaseCommand):
         many.add_argument("--rate", type=float, default=20.0, help="Tokens a second and stream.")
         many.add_argument("--tokens", type=int, default=300, help="Tokens a stream.")
         many.add_argument("--find-limit", action="store_true", help="Then go up until it breaks.")
+        board = kinds.add_parser("board", help="The leaderboard's page and a vote with many votes.")
+        board.add_argument("--votes", type=int, default=20_000, help="(default: %(default)s)")
         kinds.add_parser("memory", help="Resident memory of the idle default stack.")
 
     def handle(self, *args: object, kind: str, **options: Any) -> None:
@@ -57,6 +61,7 @@ class Command(BaseCommand):
             "tax": self._tax,
             "streams": self._streams,
             "memory": self._memory,
+            "board": self._board,
         }
         if not runs[kind](options):
             raise CommandError("A target was missed; see the rows above.")
@@ -142,6 +147,11 @@ class Command(BaseCommand):
         total = sum(rows.values())
         self._say(f"{total / 2**20:>8.1f} MiB  together, {total / limit:.2f} of the limit of 1 GiB")
         return total < limit
+
+    def _board(self, options: dict[str, Any]) -> bool:
+        # By name: nothing below the arena knows it.
+        measure = import_module("arena.benchmarks.board").measure
+        return bool(measure(options["votes"], self._say))
 
     def _scripted_worker(self, rate: float, tokens: int) -> WorkerBeside:
         script = f"rate={rate}&tokens={tokens}&slots=512"
