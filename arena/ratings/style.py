@@ -19,6 +19,7 @@ from arena.ratings.arrays import CENTRE, POINTS, Floats
 from arena.ratings.bradley_terry import (
     WEAK_PRIOR,
     Fit,
+    cells,
     diverging_models,
     gauge_of,
     inverse,
@@ -145,10 +146,13 @@ def _solve(
     gauge = gauge_of(connected, wide)
     # A feature that the others explain leaves the Hessian flat in one direction: a hair of shrinkage holds it.
     precision[size:] += 1e-9
-    solution = newton.solve(rows, precision=precision, gauge=gauge)
+    # The ratings without style are close, and cost next to nothing.
+    plain = newton.solve(cells(counts, position=False), precision=precision[:size], gauge=gauge[:size, :size])
+    start = np.concatenate([plain.values, np.zeros(wide - size)])
+    solution = newton.solve(rows, precision=precision, gauge=gauge, start=start)
     squared = newton.errors(rows, solution.values) ** 2
     bread = without_gauge(inverse(solution.hessian + gauge), connected)
-    robust = bread if diverging.any() else bread @ newton.gram(rows, rows.pair, squared) @ bread
+    robust = bread if diverging.any() else bread @ newton.gram(rows, squared) @ bread
     covariance = np.asarray(robust * POINTS**2)
     ratings = CENTRE + POINTS * solution.values[:size]
     if anchor is not None:

@@ -49,9 +49,14 @@ class Command(BaseCommand):
         many.add_argument("--find-limit", action="store_true", help="Then go up until it breaks.")
         board = kinds.add_parser("board", help="The leaderboard's page and a vote with many votes.")
         board.add_argument("--votes", type=int, default=20_000, help="(default: %(default)s)")
+        votes = import_module("arena.benchmarks.ratings")  # by name: nothing below the arena knows it
+        votes.add_arguments(kinds.add_parser("ratings", help=votes.HELP))
         kinds.add_parser("memory", help="Resident memory of the idle default stack.")
 
     def handle(self, *args: object, kind: str, **options: Any) -> None:
+        if kind == "ratings":  # arrays alone: no stack, no data
+            self._ratings(options)
+            return
         if PRIVATE not in os.environ:
             self._in_private_data(sys.argv[1:])
             return
@@ -137,6 +142,14 @@ class Command(BaseCommand):
         )
         streams.report_row(f"{sse} SSE + {chats} chats", outcome, self._say)
         return outcome.holds
+
+    def _ratings(self, options: dict[str, Any]) -> None:
+        try:
+            holds = import_module("arena.benchmarks.ratings").measure(options, self._say)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        if not holds:
+            raise CommandError("A target was missed; see the rows above.")
 
     def _memory(self, options: dict[str, Any]) -> bool:
         limit = 1 << 30
