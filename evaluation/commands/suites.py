@@ -15,7 +15,9 @@ HELP = "List the sets of questions, show one, or check a file or address before 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("list", "show", "check"), default="list")
-    parser.add_argument("source", nargs="?", default="", help="A suite's name, a file or an https address.")
+    parser.add_argument(
+        "source", nargs="?", default="", help="A suite's name, arena:SIZE, a file or an https address."
+    )
     parser.add_argument("--json", action="store_true", help="With show: the questions as JSON lines.")
 
 
@@ -27,6 +29,9 @@ def handle(out: OutputWrapper, options: dict[str, Any]) -> None:
             out.write(
                 f"{name:<10} {questions:>3} questions, version {shipped.version}. {shipped.description}"
             )
+        out.write(
+            "arena      Drawn from the arena: messages of battles with a vote that counts; arena:50 takes 50."
+        )
         return
     if not source:
         raise CommandError(f"Say which: manage.py evaluate suites {action} NAME, a file or an https address.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 
 from evaluation import suites
@@ -9,15 +10,37 @@ from evaluation.errors import CannotEvaluate
 from evaluation.formats import fastchat
 from evaluation.models import SuiteSnapshot
 from evaluation.records import Question
+from evaluation.selectors import arena_prompts
 from evaluation.suites import Suite
 
 
 def load(source: str) -> Suite:
-    """A suite by its name, from a file or an https address. Raises `CannotEvaluate` naming file and line."""
+    """A suite by its name, from a file, an https address or the arena (`arena`, `arena:50`).
+
+    Raises `CannotEvaluate` naming file and line.
+    """
+    name, _, size = source.strip().partition(":")
+    if name == arena_prompts.NAME:
+        return _from_arena(size)
     try:
         return suites.load(source)
     except suites.SuiteError as error:
         raise CannotEvaluate("suite", str(error)) from None
+
+
+def _from_arena(size: str) -> Suite:
+    if size and not (re.fullmatch("[0-9]{1,4}", size) and 1 <= int(size) <= arena_prompts.LARGEST):
+        raise CannotEvaluate(
+            "suite", f"arena:{size[:20]} is no size; write arena:N with N from 1 to {arena_prompts.LARGEST}."
+        )
+    suite = arena_prompts.draw(size=int(size) if size else arena_prompts.DEFAULT_SIZE)
+    if not suite.questions:
+        raise CannotEvaluate(
+            "suite",
+            "The arena has no messages to draw from yet: they come from battles with a vote that counts, by people who "
+            "accepted the terms. Take another suite, such as dialogue.",
+        )
+    return suite
 
 
 def rows(suite: Suite) -> list[dict[str, object]]:
