@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from arena.ratings import bradley_terry, intervals
 from arena.ratings.pairs import LEFT, RIGHT, TIE, Outcomes, PairCounts
-from evaluation.metrics.resampling import LEVEL, Estimate
+from evaluation.metrics.resampling import LEVEL, ROUNDS, Estimate
 from evaluation.records import PairVerdict
 
-ROUNDS = 200
 _SCORES = {"model_1": LEFT, "model_2": RIGHT, "tie": TIE}
 
 

@@ -48,7 +48,7 @@ def of_pairs(
     tables = _tables(
         verdicts, categories, lambda part: win_rates(part, baseline=baseline, rounds=rounds, seed=seed)
     )
-    return PairSummary(tables, [] if baseline else ratings(verdicts, rounds=max(2, rounds // 5), seed=seed))
+    return PairSummary(tables, [] if baseline else ratings(verdicts, rounds=rounds, seed=seed))
 
 
 def _tables(

@@ -42,15 +42,16 @@ def win_rates(
     questions = sorted({v.question_id for v in listed}, key=str)
     column = {name: index for index, name in enumerate(models)}
     line = {question: index for index, question in enumerate(questions)}
-    # (question, chat model, outcome): wins, losses, ties, errors
-    tally = np.zeros((len(questions), len(models), 4))
+    # One number per (question, chat model, outcome), counted in one pass: wins, losses, ties, errors.
+    cells = []
     for verdict in listed:
-        winner = verdict.winner
+        winner, start = verdict.winner, line[verdict.question_id] * len(models)
         for name, other in ((verdict.model_1, "model_2"), (verdict.model_2, "model_1")):
-            if name not in column:
-                continue
-            outcome = {"tie": 2, "error": 3, other: 1}.get(winner, 0)
-            tally[line[verdict.question_id], column[name], outcome] += 1
+            if name in column:
+                outcome = 2 if winner == "tie" else 3 if winner == "error" else int(winner == other)
+                cells.append((start + column[name]) * 4 + outcome)
+    shape = (len(questions), len(models), 4)
+    tally = np.bincount(cells, minlength=len(questions) * len(models) * 4).reshape(shape).astype(float)
     counts = tally[:, :, :3].sum(axis=2)
     resamples = draws(len(questions), rounds, seed)
     raw = ratio(tally[:, :, 0], counts, resamples, level=level)

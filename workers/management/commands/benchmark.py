@@ -27,7 +27,8 @@ class Command(BaseCommand):
     help = (
         "Measure this installation. `tax`: the platform beside llama.cpp's own server, on the default model. "
         "`streams`: how many streams at once hold, on the scripted engine. `memory`: of the idle stack. "
-        "`board`: the leaderboard with many votes."
+        "`board`: the leaderboard with many votes. "
+        "`evaluate`: the time that an evaluation's numbers take."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,6 +54,16 @@ class Command(BaseCommand):
         votes.add_arguments(kinds.add_parser("ratings", help=votes.HELP))
         kinds.add_parser("memory", help="Resident memory of the idle default stack.")
 
+        numbers = kinds.add_parser(
+            "evaluate", help="Scores and win rates with intervals, from made-up judgments."
+        )
+        numbers.add_argument(
+            "--judgments", type=int, default=100_000, help="In each mode (default: %(default)s)."
+        )
+        numbers.add_argument(
+            "--rounds", type=int, default=1000, help="Of the bootstrap (default: %(default)s)."
+        )
+
     def handle(self, *args: object, kind: str, **options: Any) -> None:
         if kind == "ratings":  # arrays alone: no stack, no data
             self._ratings(options)
@@ -67,6 +78,7 @@ class Command(BaseCommand):
             "streams": self._streams,
             "memory": self._memory,
             "board": self._board,
+            "evaluate": self._evaluate,
         }
         if not runs[kind](options):
             raise CommandError("A target was missed; see the rows above.")
@@ -165,6 +177,14 @@ class Command(BaseCommand):
         # By name: nothing below the arena knows it.
         measure = import_module("arena.benchmarks.board").measure
         return bool(measure(options["votes"], self._say))
+
+    def _evaluate(self, options: dict[str, Any]) -> bool:
+        # By name: the workers know nothing of what is above them.
+        numbers = import_module("evaluation.benchmarks.numbers")
+        holds: bool = numbers.measure(
+            judgments=max(1, options["judgments"]), rounds=max(1, options["rounds"]), say=self._say
+        )
+        return holds
 
     def _scripted_worker(self, rate: float, tokens: int) -> WorkerBeside:
         script = f"rate={rate}&tokens={tokens}&slots=512"
