@@ -1,7 +1,10 @@
 """Battles, votes, matchmaking and moderation in the admin."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Permission
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
@@ -32,7 +35,7 @@ def vote(player, workers_client) -> Vote:
     return votes.cast_vote(owner=player, battle_id=battle.pk, choice="left", address="192.0.2.1")
 
 
-def act(client: Client, name: str, action: str, row: object) -> None:
+def act(client: Client, name: str, action: str, row: Model) -> None:
     response = client.post(url(f"{name}_changelist"), {"action": action, "_selected_action": row.pk})
     assert response.status_code == 302, response.text
 
@@ -45,7 +48,7 @@ def test_every_list_and_every_row_opens(operator, vote, pair, name):
     PinnedPair.objects.create(first=pair[0], second=pair[1])
     Terms.objects.create(text="Be kind.")
     assert operator.get(url(f"{name}_changelist"), {"q": "a"} if name != "terms" else {}).status_code == 200
-    model = {
+    model: Any = {
         "battle": Battle,
         "vote": Vote,
         "contender": Contender,

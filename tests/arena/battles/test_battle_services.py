@@ -16,7 +16,7 @@ from arena.errors import (
     TermsNotAccepted,
     UnknownChatModel,
 )
-from arena.models import Battle, BlockedPhrase, Conversation, ModerationCase, Reply, Vote, VoteDecision
+from arena.models import Battle, BlockedPhrase, Conversation, ModerationCase, Reply, Terms, Vote, VoteDecision
 from arena.selectors import battles as selectors
 from arena.selectors import conversations as chat_selectors
 from arena.services import battles, conversations, moderation, terms, votes
@@ -81,7 +81,7 @@ def test_it_wants_the_terms_accepted_first_and_again_when_they_change(alice):
         battles.start(owner=alice, text="Hello")
     terms.accept(user=alice)
     battles.start(owner=alice, text="Hello")
-    terms.Terms.objects.create(text="Be kinder.")
+    Terms.objects.create(text="Be kinder.")
     with pytest.raises(TermsNotAccepted):
         battles.start(owner=alice, text="Hello again")
 
@@ -215,15 +215,15 @@ def test_it_keeps_a_vote_on_names_but_never_counts_it(player, workers_client):
 
 def test_it_keeps_the_sides_out_of_everything_the_chat_pages_read(player, workers_client):
     battle = fight(player, workers_client, client_id="wish-0002")
-    side = Conversation.objects.filter(battle=battle).first()
-    message = side.messages.first()
+    side = Conversation.objects.get(battle=battle, side="left")
+    message = side.messages.get()
     assert chat_selectors.sidebar(player) == []
     with pytest.raises(NotFound):
         chat_selectors.owned_conversation(owner=player, conversation_id=side.pk)
     with pytest.raises(NotFound):
         chat_selectors.owned_message(owner=player, message_id=message.pk)
     with pytest.raises(NotFound):
-        chat_selectors.owned_reply(owner=player, reply_id=message.replies.first().pk)
+        chat_selectors.owned_reply(owner=player, reply_id=message.replies.get().pk)
 
 
 def test_it_does_not_hand_a_sealed_answer_to_the_chat_page_for_its_client_id(player, workers_client, parrot):

@@ -36,7 +36,8 @@ class ArenaPage(Page):
 
     async def both(self) -> dict[str, str]:
         """Hear events until both sides have ended; the text of each."""
-        texts, ended = {"left": "", "right": ""}, set()
+        texts = {"left": "", "right": ""}
+        ended: set[str] = set()
         while len(ended) < 2:
             frame = await self.hear()
             assert frame["type"] == "event", frame
@@ -90,7 +91,7 @@ async def test_it_shows_a_quick_and_a_slow_side_in_step(player, arena_of, worker
 
 
 async def _until_ended(page: ArenaPage):
-    ended = set()
+    ended: set[str] = set()
     while len(ended) < 2:
         frame = await page.hear()
         if "ended" in frame:

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from arena.models import Battle, ModerationCase, Vote
+from arena.models import Battle, ModerationCase, Terms, Vote
 from arena.services import battles, terms
 from arena.services.votes import address_hash
 from tests.arena.battles.conftest import NAMES
@@ -45,21 +45,21 @@ def address(battle: Battle, action: str = "battle") -> str:
 def test_it_wants_people_to_sign_in(name):
     response = Client().get(reverse(f"arena:{name}"))
     assert response.status_code == 302
-    assert response.url.startswith(reverse("accounts:login"))
+    assert response["Location"].startswith(reverse("accounts:login"))
 
 
 def test_it_shows_the_terms_once(alice):
     client = Client()
     client.force_login(alice)
     assert "Before your first battle" in client.get(reverse("arena:anonymous")).text
-    assert client.post(reverse("arena:accept_terms"), {"mode": "side_by_side"}).url == reverse(
+    assert client.post(reverse("arena:accept_terms"), {"mode": "side_by_side"})["Location"] == reverse(
         "arena:side_by_side"
     )
     assert "Before your first battle" not in client.get(reverse("arena:anonymous")).text
 
 
 def test_it_shows_the_operators_own_terms_as_text(alice):
-    terms.Terms.objects.create(text="No <script>alert(1)</script>")
+    Terms.objects.create(text="No <script>alert(1)</script>")
     client = Client()
     client.force_login(alice)
     assert "&lt;script&gt;" in client.get(reverse("arena:anonymous")).text
@@ -83,7 +83,7 @@ def test_neither_answer_is_on_the_page_while_the_other_runs(browser, player, wor
     workers_client.host_script(NAMES[0], "reply=slow words&first=3")
     battle = battles.start(owner=player, text="Go").battle
     workers_client._running[1 if battle.right_name == NAMES[1] else 0].result(5)
-    workers_client.wait_idle = lambda timeout=10: None  # type: ignore[method-assign]
+    workers_client.wait_idle = lambda timeout=10: None
     workers_client.deliver_reports()
     html = browser.get(address(battle)).text
     assert "One two three." not in html
