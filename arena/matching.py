@@ -36,6 +36,16 @@ def by_weight(weights: Mapping[str, float]) -> dict[Pair, float]:
     return {key: product / total for key, product in products.items() if product > 0}
 
 
+def times_weights(chances: Mapping[Pair, float], weights: Mapping[str, float]) -> dict[Pair, float]:
+    """`chances` shifted by the product of each pair's weights; they add up to 1 again.
+
+    Weights that leave nothing change nothing.
+    """
+    shifted = {key: chance * weights[key.first] * weights[key.second] for key, chance in chances.items()}
+    total = sum(shifted.values())
+    return {key: chance / total for key, chance in shifted.items() if chance} if total else dict(chances)
+
+
 def with_pinned(
     chances: Mapping[Pair, float], pinned: Iterable[Pinned], names: Iterable[str]
 ) -> dict[Pair, float]:

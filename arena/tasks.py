@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from arena.services import moderation, publishing, replies
+from arena.services import moderation, publishing, replies, votes
 from workers.protocol import ProtocolError, Report
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,11 @@ def record_reply(report: dict[str, Any]) -> None:
         return
     if replies.record(report=parsed):
         moderation.check_answer(reply_id=parsed.key)
+
+
+@shared_task(name="arena.exclude_outliers")
+def exclude_outliers() -> None:
+    votes.exclude_outliers()
 
 
 @shared_task(name="arena.reconcile_replies")

@@ -1,13 +1,18 @@
 """Draws the two chat models of an anonymous battle, and says how probable that was."""
 
 import random
+from itertools import combinations
 from typing import NamedTuple
+
+from django.conf import settings
 
 from arena import matching
 from arena.errors import NotEnoughChatModels
 from arena.matching import Pair
 from arena.models import Contender, PinnedPair
-from arena.selectors import chat_models
+from arena.ratings import matchmaking as sampling
+from arena.ratings.pairs import PairCounts, PairRow
+from arena.selectors import chat_models, leaderboard
 
 # Not to be foreseen by somebody who has seen earlier draws.
 _chance = random.SystemRandom()
@@ -45,7 +50,22 @@ def probabilities() -> dict[Pair, float]:
     weights = dict.fromkeys(alive, 1.0) | _weights(alive)
     rows = PinnedPair.objects.values_list("first__name", "second__name", "share")
     pinned = [matching.Pinned(*row) for row in rows]
-    return matching.with_pinned(matching.by_weight(weights), pinned, alive)
+    chances = _active(alive, weights) if settings.ARENA_SAMPLER == "active" else matching.by_weight(weights)
+    return matching.with_pinned(chances, pinned, alive)
+
+
+def _active(names: list[str], weights: dict[str, float]) -> dict[Pair, float]:
+    """Most often the pairs that narrow the intervals most, by the votes so far; every pair keeps a chance."""
+    counters = leaderboard.pair_rows(leaderboard.Query())
+    counts = PairCounts.from_rows(
+        PairRow(*(getattr(counter, field) for field in PairRow._fields)) for counter in counters
+    )
+    drawn = sampling.active(counts, names)
+    chances = {
+        matching.pair(names[i], names[j]): float(drawn[i, j] + drawn[j, i])
+        for i, j in combinations(range(len(names)), 2)
+    }
+    return matching.times_weights(chances, weights)
 
 
 def _weights(names: list[str]) -> dict[str, float]:

@@ -13,6 +13,9 @@ from django.utils.crypto import salted_hmac
 from arena import identity
 from arena.errors import AlreadyVoted, BattleUnfinished, InvalidValue
 from arena.models import Battle, ModerationCase, Reply, Vote, VoteDecision
+from arena.models.battles import SITE
+from arena.ratings import categories, outliers
+from arena.ratings.pairs import Outcomes
 from arena.selectors import battles as selectors
 from arena.services import counting
 from chatsite.accounts.models import User
@@ -73,6 +76,7 @@ def cast_vote(
     vote.exclusion, vote.evidence, vote.weight = verdict
     vote.counted = not verdict.exclusion
     vote.save()
+    _label(battle, turns)
     if verdict.exclusion:
         _note(vote, note="", operator=None)
     _reveal(battle)
@@ -141,6 +145,34 @@ def let_in(*, vote: Vote, operator: User | None, note: str = "") -> Vote:
     return vote
 
 
+def exclude_outliers() -> int:
+    """Leave out the votes of people whose verdicts contradict everybody else's more than chance allows.
+
+    The sequential test of `arena.ratings.outliers`, whose evidence is kept with each vote. Imported votes take part in
+    the comparison but stay as they were imported. Returns how many votes it left out.
+    """
+    cast = list(selectors.outcomes())
+    if not cast:
+        return 0
+    # Whoever is not known is somebody else each time.
+    keys = [outcome.voter or f"unknown {outcome.vote_id}" for outcome in cast]
+    points = {Vote.Choice.LEFT: 1.0, Vote.Choice.RIGHT: 0.0}
+    outcomes = Outcomes.of(
+        [outcome.left for outcome in cast],
+        [outcome.right for outcome in cast],
+        [points.get(Vote.Choice(outcome.choice), 0.5) for outcome in cast],
+        voter=keys,
+    )
+    numbered = sorted(set(keys))  # as `Outcomes` numbers them
+    flagged = {numbered[found.voter]: found for found in outliers.judge_voters(outcomes) if found.flagged}
+    votes = Vote.objects.filter(counted=True, voter_key__in=flagged, battle__source=SITE)
+    for vote in votes:
+        found = flagged[vote.voter_key]
+        evidence = {"e_value": found.evidence, "votes": found.votes, "at_vote": found.at_vote}
+        leave_out(vote=vote, exclusion=Vote.Exclusion.OUTLIER, operator=None, evidence=evidence)
+    return len(votes)
+
+
 def voter_key(user: User) -> str:
     """The same for all of a person's votes; without the site's secret key it leads to nobody."""
     return salted_hmac("arena.voter", str(user.pk), algorithm="sha256").hexdigest()[:32]
@@ -191,6 +223,15 @@ def _weight(battle: Battle) -> float:
         return 1.0
     earlier = Vote.objects.filter(counted=True, battle__prompt_fingerprint=battle.prompt_fingerprint).count()
     return min(1.0, PROMPTS_AT_FULL_WEIGHT / (earlier + 1))
+
+
+def _label(battle: Battle, turns: list[selectors.Turn]) -> None:
+    """Language and categories, by the rules that imported battles are labelled with. For the counters' slices."""
+    labels = categories.label(
+        [categories.Turn(turn.prompt, turn.left.text, turn.right.text) for turn in turns]
+    )
+    battle.language, battle.categories = labels.language, list(labels.categories)
+    battle.save(update_fields=["language", "categories"])
 
 
 def _reveal(battle: Battle) -> None:

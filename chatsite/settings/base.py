@@ -159,6 +159,8 @@ ARENA_VOTES_PER_USER = env.integer("CHATSITE_ARENA_VOTES_PER_USER", 100, minimum
 ARENA_VOTES_PER_ADDRESS = env.integer("CHATSITE_ARENA_VOTES_PER_ADDRESS", 400, minimum=1)
 # Longest answer in an anonymous battle, in tokens: a chat model that never ends would hold up the vote.
 ARENA_MAX_TOKENS = env.integer("CHATSITE_ARENA_MAX_TOKENS", 1024, minimum=1)
+# How pairs are drawn: all alike, or those first whose next vote narrows the ratings' intervals most.
+ARENA_SAMPLER = env.choice("CHATSITE_ARENA_SAMPLER", "uniform", ("uniform", "active"))
 # Dotted names of moderators (arena/moderation), asked one after the other.
 ARENA_MODERATORS = env.words("CHATSITE_ARENA_MODERATORS", ("arena.services.moderation.word_list",))
 # An OpenAI-compatible moderation endpoint for `arena.moderation.endpoint.check`, and the key it wants.
@@ -185,6 +187,11 @@ CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},
     "publish the board": {"task": "arena.publish_board", "schedule": crontab(hour=3, minute=30)},
+    "exclude outliers": {
+        "task": "arena.exclude_outliers",
+        "schedule": 6 * 3600.0,
+        "options": {"expires": 3600},
+    },
     "reconcile replies": {"task": "arena.reconcile_replies", "schedule": 30.0, "options": {"expires": 30}},
     "take up evaluations": {"task": "evaluation.take_up", "schedule": 5.0, "options": {"expires": 10}},
 }

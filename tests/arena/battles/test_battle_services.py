@@ -5,7 +5,7 @@ import uuid
 import pytest
 from django.db import transaction
 
-from arena import sealing
+from arena import matching, sealing
 from arena.errors import (
     AlreadyVoted,
     BattleUnfinished,
@@ -19,11 +19,11 @@ from arena.errors import (
 from arena.models import Battle, BlockedPhrase, Conversation, ModerationCase, Reply, Terms, Vote, VoteDecision
 from arena.selectors import battles as selectors
 from arena.selectors import conversations as chat_selectors
-from arena.services import battles, conversations, moderation, terms, votes
+from arena.services import battles, conversations, counting, matchmaking, moderation, terms, votes
 from chatsite.accounts.models import UsageRecord, User
 from chatsite.accounts.selectors import usage
 from tests.arena.battles.conftest import NAMES
-from tests.factories import make_user
+from tests.factories import make_chat_model, make_user
 from tests.fakes import InProcessClient
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pair")]
@@ -358,6 +358,45 @@ def test_it_tells_the_counters_of_each_change_within_the_transaction(player, wor
     votes.leave_out(vote=cast, exclusion=Vote.Exclusion.MANUAL, operator=None)
     votes.let_in(vote=cast, operator=None)
     assert seen == [(True, True), (False, True), (True, True)]
+
+
+def test_it_labels_a_battle_that_was_voted_on_for_the_slices_of_the_board(player, workers_client):
+    battle = fight(player, workers_client, "Write a Python function that adds two numbers, please.")
+    vote(player, battle)
+    battle.refresh_from_db()
+    assert battle.language == "en"
+    assert "coding" in battle.categories
+
+
+def test_it_leaves_out_who_always_contradicts_everybody_and_nobody_else(player):
+    def cast(voter: str, choice: str, amount: int) -> None:
+        for _ in range(amount):
+            battle = Battle.objects.create(left_name=NAMES[0], right_name=NAMES[1])
+            Vote.objects.create(battle=battle, choice=choice, voter_key=voter)
+
+    for number in range(20):
+        cast(f"honest {number}", "left", 6)
+    cast("contrary", "right", 40)
+    assert votes.exclude_outliers() == 40
+    left_out = Vote.objects.filter(counted=False)
+    assert set(left_out.values_list("voter_key", "exclusion")) == {("contrary", "outlier")}
+    assert all(evidence["e_value"] > 100 for evidence in left_out.values_list("evidence", flat=True))
+    assert votes.exclude_outliers() == 0
+
+
+def test_the_active_sampler_prefers_the_pair_that_nobody_knows(player, workers_client, settings):
+    settings.ARENA_SAMPLER = "active"
+    workers_client.host_script("newcomer-1b", "reply=Hi.")
+    make_chat_model("newcomer-1b")
+    for number in range(12):
+        battle = Battle.objects.create(left_name=NAMES[0], right_name=NAMES[1])
+        cast = Vote.objects.create(battle=battle, choice=("left", "right")[number % 2])
+        counting.vote_changed(cast)
+    chances = matchmaking.probabilities()
+    assert sum(chances.values()) == pytest.approx(1)
+    known = chances[matching.pair(*NAMES)]
+    assert all(known < chance for pair, chance in chances.items() if "newcomer-1b" in pair)
+    assert known > 0
 
 
 # --- sharing and moderation ----------------------------------------------------------------------------------

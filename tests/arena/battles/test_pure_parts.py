@@ -25,6 +25,13 @@ def test_it_draws_all_alike_when_the_weights_leave_nothing_and_nothing_when_ther
     assert matching.by_weight({"a": 1}) == {}
 
 
+def test_weights_shift_chances_and_leave_them_alone_when_nothing_would_be_left():
+    chances = {pair("a", "b"): 0.5, pair("a", "c"): 0.25, pair("b", "c"): 0.25}
+    shifted = matching.times_weights(chances, {"a": 1, "b": 1, "c": 2})
+    assert shifted == {pair("a", "b"): 1 / 3, pair("a", "c"): 1 / 3, pair("b", "c"): 1 / 3}
+    assert matching.times_weights(chances, {"a": 0, "b": 0, "c": 0}) == chances
+
+
 def test_it_gives_pinned_pairs_their_share_while_both_are_alive():
     even = matching.by_weight({"a": 1, "b": 1, "c": 1})
     mixed = matching.with_pinned(even, [Pinned("b", "a", 0.4), Pinned("a", "gone", 0.5)], ["a", "b", "c"])
