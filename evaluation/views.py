@@ -34,7 +34,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 @for_members
 def run(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
     found = _readable(request, run_id)
-    report = build(reading.material(found), lambda position: _address(run_id, position))
+    report = reading.report_of(found, lambda position: _address(run_id, position))
     context = {"run": found, "report": report, "may_judge": people.may_judge(member(request))}
     return render(request, "evaluation/run.html", context)
 

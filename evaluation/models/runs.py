@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
 from django.utils import timezone
 
 
@@ -87,6 +88,10 @@ class EvaluationRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.suite.name}: {', '.join(self.chat_models)}"
+
+    def get_absolute_url(self) -> str:
+        """Its report; the admin links to it as "View on site"."""
+        return reverse("evaluation:run", args=[self.pk])
 
     @property
     def open(self) -> bool:

@@ -1,22 +1,29 @@
 """Whose evaluations a person may read, and the records of one, ready for a report."""
 
+import hashlib
 import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.core.cache import cache
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from chatsite import __version__
 from chatsite.accounts.models import User
 from evaluation.formats import fastchat
 from evaluation.models import EvaluationRun, HumanVerdict, StoredAnswer, StoredVerdict
 from evaluation.records import WINNERS, Answer, PairVerdict, Question, QuestionId, SingleVerdict, Winner
 from evaluation.report.material import Material, merged
+from evaluation.report.questions import Address
+from evaluation.report.report import Report, build
 
+KEPT_SECONDS = 600
 READ = "evaluation.view_evaluationrun"
 PERSON = "person "
 """Before a number in the place of a judge's name: reports show how people judge, never who they are."""
@@ -62,6 +69,29 @@ def material(run: EvaluationRun, *, question_id: str | None = None) -> Material:
         baseline=run.baseline,
         facts=facts(run),
     )
+
+
+def report_of(run: EvaluationRun, address: Address) -> Report:
+    """The run's report; of one that has ended it is kept for a while, since intervals take a second or two.
+
+    The key tells what the report was made of, so that a vote or a retried judgment shows at once.
+    """
+    if run.open:
+        return build(material(run), address)
+    made_of = [
+        run.answers.aggregate(Count("id"), Max("id")),
+        run.verdicts.aggregate(Count("id"), Max("id")),
+        run.human_verdicts.aggregate(Count("id"), Max("id")),
+        (run.status, run.errors, get_language(), __version__),
+    ]
+    digest = hashlib.sha256(repr(made_of).encode()).hexdigest()
+    key = f"evaluation-report:{run.pk}:{digest}"
+    kept = cache.get(key)
+    if isinstance(kept, Report):
+        return kept
+    report = build(material(run), address)
+    cache.set(key, report, KEPT_SECONDS)
+    return report
 
 
 def compared(runs: Sequence[EvaluationRun]) -> Material:

@@ -17,11 +17,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 def open_page(make_page, live_server, client):
     """Opens a page of the site, signed in as an operator."""
     client.force_login(make_user("sam", is_staff=True))
-    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
+    session = client.cookies["sessionid"].value
 
     def open_as_operator(path: str, **options) -> Page:
         page: Page = make_page(**options)
-        page.context.add_cookies([cookie])
+        page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
         page.goto(live_server.url + path)
         return page
 

@@ -5,6 +5,8 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from evaluation.models import StoredAnswer, StoredVerdict
+from evaluation.report import report
+from evaluation.selectors import reading
 from tests.evaluation.reading import HOSTILE, make_run, vote
 from tests.factories import make_user
 from tests.workers_admin.pages import text
@@ -171,3 +173,25 @@ def test_it_compares_two_at_least_and_only_what_a_person_may_read(client, staff,
     assert client.get(reverse("evaluation:compare"), {"run": ["x", "y"]}).status_code == 404
     client.force_login(alice)
     assert compare(client, run, make_run(created_by=alice)).status_code == 404
+
+
+def test_it_keeps_a_report_until_there_is_something_new(client, staff, alice, run, monkeypatch):
+    built = []
+
+    def build(*given):
+        built.append(given)
+        return report.build(*given)
+
+    monkeypatch.setattr(reading, "build", build)
+    client.force_login(staff)
+    address = pages_of(run)[0]
+    client.get(address)
+    client.get(address)
+    assert len(built) == 1
+    vote(run, alice)
+    assert "What people prefer" in text(client.get(address))
+    assert len(built) == 2
+
+
+def test_it_is_where_the_admin_says(run):
+    assert run.get_absolute_url() == pages_of(run)[0]
