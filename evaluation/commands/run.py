@@ -58,7 +58,6 @@ def handle(out: OutputWrapper, options: dict[str, Any]) -> None:
             run_id=run.pk,
             tell=None if background else lambda now: out.write(progress_line(now)),
             with_parent=background,
-            retry_errors=options["retry_errors"],
         )
     except (Broken, Stopped) as error:
         if background:
@@ -100,7 +99,7 @@ def _resumed(options: dict[str, Any]) -> EvaluationRun:
         )
     run = find_run(options["resume"])
     if not options["background"]:
-        runs.reopen(run=run, foreground=True)
+        runs.reopen(run=run, foreground=True, retry_errors=options["retry_errors"])
     return run
 
 

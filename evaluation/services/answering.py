@@ -27,14 +27,10 @@ class AnswerKey:
 class Answering:
     """The first phase of a run. Resumed, it goes on behind the last stored turn of each answer."""
 
-    def __init__(self, run: EvaluationRun, questions: Sequence[Question], *, retry_errors: bool = False):
+    def __init__(self, run: EvaluationRun, questions: Sequence[Question]):
         self._run = run
         self._parameters = run.parameters
         self._questions = {str(question.id): question for question in questions}
-        if retry_errors:
-            StoredAnswer.objects.filter(run=run).exclude(error_message="").update(
-                complete=False, error_message="", outcome=""
-            )
         self._rows = {
             AnswerKey(row.chat_model, row.question_id): row for row in StoredAnswer.objects.filter(run=run)
         }

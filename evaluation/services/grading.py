@@ -33,7 +33,7 @@ BETWEEN_LOOKS = 100
 class Grading:
     """The second phase of a run. Resumed, it leaves out the games that have a row."""
 
-    def __init__(self, run: EvaluationRun, questions: Sequence[Question], *, retry_errors: bool = False):
+    def __init__(self, run: EvaluationRun, questions: Sequence[Question]):
         self._run = run
         self._questions = {str(question.id): question for question in questions}
         self._answers = {
@@ -47,8 +47,6 @@ class Grading:
         self._busy: Counter[str] = Counter()
         self._open: dict[Game, _Try] = {}
         stored = StoredVerdict.objects.filter(run=run)
-        if retry_errors:
-            stored.filter(failed=True).delete()
         finished = {
             Game(*row)
             for row in stored.values_list("judge", "question_id", "turn", "model_1", "model_2", "game")

@@ -12,7 +12,7 @@ from evaluation.models import EvaluationRun, Judge, StoredAnswer, StoredVerdict
 from evaluation.records import Question
 from evaluation.services import games, judges, suites
 from evaluation.services.settings import DEFAULT_MAX_TOKENS, room
-from evaluation.services.suites import Suite
+from evaluation.suites import Suite
 from workers import client
 from workers.models import ChatModel
 
@@ -89,13 +89,17 @@ def plan(
     mode: str = Mode.SINGLE,
     baseline: str = "",
     parameters: Mapping[str, Any] | None = None,
+    loaded: Suite | None = None,
 ) -> Plan:
-    """Check everything that can be checked. Raises `CannotEvaluate`, naming the field and what helps."""
+    """Check everything that can be checked. Raises `CannotEvaluate`, naming the field and what helps.
+
+    `suite` is where the questions come from; `loaded` are the questions when the caller has them already.
+    """
     chosen = _parameters(parameters or {})
     names = tuple(dict.fromkeys(name.strip() for name in chat_models if name.strip()))
     names = _with_baseline(names, mode, baseline)
     _check_models(names)
-    loaded = suites.load(suite)
+    loaded = loaded or suites.load(suite)
     questions = list(loaded.questions)[: chosen.get("limit")]
     suites.check(questions=questions, source=suite)
     return Plan(

@@ -40,9 +40,7 @@ class Phase(Protocol[Key]):
     def take(self, outcome: Outcome[Key]) -> None: ...
 
 
-def execute(
-    *, run_id: uuid.UUID, tell: Tell | None = None, with_parent: bool = False, retry_errors: bool = False
-) -> EvaluationRun:
+def execute(*, run_id: uuid.UUID, tell: Tell | None = None, with_parent: bool = False) -> EvaluationRun:
     """Claim the run, finish it, and return it. `tell` gets it about once a second.
 
     Raises `Stopped` when it was cancelled or belongs to another process, `Broken` when it cannot go on; both leave what
@@ -51,9 +49,7 @@ def execute(
     lease = leases.claim(run_id=run_id)
     run = EvaluationRun.objects.select_related("suite").get(pk=run_id)
     try:
-        _Runner(run, lease, tell or (lambda run: None), with_parent=with_parent).work(
-            retry_errors=retry_errors
-        )
+        _Runner(run, lease, tell or (lambda run: None), with_parent=with_parent).work()
     except Broken as error:
         leases.end(run_id=run_id, status=EvaluationRun.Status.FAILED, message=str(error))
         raise
@@ -73,12 +69,12 @@ class _Runner:
         self._run, self._lease, self._tell = run, lease, tell
         self._with_parent = with_parent
 
-    def work(self, *, retry_errors: bool) -> None:
+    def work(self) -> None:
         run = self._run
         questions = selectors.questions(run=run)
-        answering = Answering(run, questions, retry_errors=retry_errors)
+        answering = Answering(run, questions)
         self._phase(answering, "answers_done")
-        grading = Grading(run, questions, retry_errors=retry_errors)
+        grading = Grading(run, questions)
         self._phase(grading, "verdicts_done", errors_before=answering.errors)
         leases.end(
             run_id=run.pk,

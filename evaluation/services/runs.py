@@ -64,13 +64,17 @@ def cancel(*, run: EvaluationRun) -> bool:
     return EvaluationRun.objects.filter(pk=run.pk, status__in=leases.OPEN).update(cancel_requested=True) == 1
 
 
-def reopen(*, run: EvaluationRun, foreground: bool = False) -> None:
+@transaction.atomic
+def reopen(*, run: EvaluationRun, foreground: bool = False, retry_errors: bool = False) -> None:
     """Make an ended run ready to go on. Raises `CannotEvaluate` while somebody works on it.
 
-    What it has is kept; a finished run has nothing left but the calls that failed.
+    What it has is kept. With `retry_errors` the calls that failed count as not made.
     """
     if run.open and run.lease_until and run.lease_until > timezone.now() and not leases.is_gone(run.runner):
         raise CannotEvaluate("resume", "Another process works on this run. Cancel it first, or wait for it.")
+    if retry_errors:
+        run.verdicts.filter(failed=True).delete()
+        run.answers.exclude(error_message="").update(complete=False, error_message="", outcome="")
     EvaluationRun.objects.filter(pk=run.pk).update(
         status=EvaluationRun.Status.QUEUED,
         runner="",
@@ -83,9 +87,9 @@ def reopen(*, run: EvaluationRun, foreground: bool = False) -> None:
     )
 
 
-def resume(*, run: EvaluationRun) -> None:
-    """Go on with a run in the background."""
-    reopen(run=run)
+def resume(*, run: EvaluationRun, retry_errors: bool = False) -> None:
+    """Go on with a run in the background. Raises `CannotEvaluate` as `reopen` does."""
+    reopen(run=run, retry_errors=retry_errors)
     transaction.on_commit(lambda: _announce(run.pk))
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from evaluation import suites
 from evaluation.errors import CannotEvaluate
@@ -11,7 +12,7 @@ from evaluation.formats import fastchat
 from evaluation.models import SuiteSnapshot
 from evaluation.records import Question
 from evaluation.selectors import arena_prompts
-from evaluation.suites import Suite
+from evaluation.suites import Suite, shapes
 
 
 def load(source: str) -> Suite:
@@ -45,6 +46,25 @@ def _from_arena(size: str) -> Suite:
 
 def rows(suite: Suite) -> list[dict[str, object]]:
     return [fastchat.question_row(question) for question in suite.questions]
+
+
+def load_public(source: str) -> Suite:
+    """`load` for a web page: shipped suites and https addresses, and none of the server's own files."""
+    if source not in suites.SHIPPED and not source.startswith("https://"):
+        named = ", ".join(suites.SHIPPED)
+        raise CannotEvaluate(
+            "suite", f"{source!r} is no suite ({named}) and no https address. Upload a file below."
+        )
+    return load(source)
+
+
+def parse(content: bytes, *, source: str) -> Suite:
+    """A suite from an uploaded file."""
+    try:
+        questions = shapes.read(content.decode("utf-8-sig"), source)
+    except (ValueError, suites.SuiteError) as error:  # FormatError and UnicodeDecodeError are ValueErrors
+        raise CannotEvaluate("suite_file", str(error)) from None
+    return Suite(PurePath(source).stem, "", tuple(questions))
 
 
 def check(*, questions: Sequence[Question], source: str) -> None:

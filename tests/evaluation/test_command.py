@@ -85,7 +85,7 @@ def test_it_refuses_before_anything_is_spent(workers_client, suite, arguments, m
         ([*QUESTIONS, QUESTIONS[0]], "4"),
         ([QUESTIONS[0], {"question_id": 9, "category": "x", "turns": []}], "2"),
         ([], "no questions"),
-        ([QUESTIONS[0], {**QUESTIONS[0], "question_id": "1"}], "twice"),
+        ([QUESTIONS[0], {"question_id": "1", "category": "writing", "turns": ["Say one."]}], "twice"),
     ],
     ids=["the same id twice", "a question without a turn", "nothing in it", "1 and '1'"],
 )

@@ -4,20 +4,34 @@ import time
 
 import pytest
 
-from evaluation.calls import Call, CatalogCaller, Pool
+from evaluation.calls import Call, CallFailed, CatalogCaller, Completion, Outcome, Pool
 from workers.protocol import ChatMessage, Sampling
 
 CALL = Call((ChatMessage("user", "two words"),), Sampling(max_tokens=5))
 
 
-def outcome_of(chat_model: str, call: Call = CALL):
-    with Pool(attempts=2, first_wait=0.01) as pool:
+def outcome_of(chat_model: str, call: Call = CALL) -> Outcome[str]:
+    with Pool[str](attempts=2, first_wait=0.01) as pool:
         pool.start("k", CatalogCaller(chat_model, timeout=20), call)
-        return pool.next(10)
+        outcome = pool.next(10)
+    assert outcome is not None
+    return outcome
+
+
+def completion_of(chat_model: str) -> Completion:
+    completion = outcome_of(chat_model).completion
+    assert completion is not None
+    return completion
+
+
+def error_of(chat_model: str) -> CallFailed:
+    error = outcome_of(chat_model).error
+    assert error is not None
+    return error
 
 
 def test_it_returns_text_and_usage(workers_client):
-    completion = outcome_of("parrot").completion
+    completion = completion_of("parrot")
     assert (completion.text, completion.outcome) == ("two words", "stop")
     assert (completion.prompt_tokens, completion.completion_tokens) == (2, 2)
     assert workers_client.requests[0].sampling.max_tokens == 5
@@ -25,23 +39,24 @@ def test_it_returns_text_and_usage(workers_client):
 
 def test_it_says_when_the_limit_cut_the_text(workers_client):
     workers_client.host_script("talker", "tokens=50")
-    assert outcome_of("talker").completion.outcome == "length"
+    assert completion_of("talker").outcome == "length"
 
 
 def test_a_chat_model_without_worker_may_come_back(workers_client):
-    error = outcome_of("absent").error
+    error = error_of("absent")
     assert (error.code, error.transient) == ("no_worker", True)
 
 
 def test_a_prompt_that_is_too_long_is_not_sent_again(workers_client):
     workers_client.host_script("narrow", "context=1")
     outcome = outcome_of("narrow")
+    assert outcome.error is not None
     assert (outcome.error.code, outcome.failures) == ("context_overflow", 1)
 
 
 def test_leaving_the_pool_stops_the_generation(workers_client):
     workers_client.host_script("slow", "tokens=1000&rate=10")
-    with Pool() as pool:
+    with Pool[str]() as pool:
         pool.start("k", CatalogCaller("slow", timeout=20), CALL)
         end = time.monotonic() + 5
         while not workers_client.requests and time.monotonic() < end:
@@ -53,8 +68,9 @@ def test_leaving_the_pool_stops_the_generation(workers_client):
 @pytest.mark.parametrize("count", [40])
 def test_it_keeps_many_in_flight(workers_client, count):
     workers_client.host_script("steady", "tokens=10&rate=50&slots=64")
-    with Pool() as pool:
+    with Pool[int]() as pool:
         caller = CatalogCaller("steady", timeout=20)
         for number in range(count):
             pool.start(number, caller, Call(CALL.messages, Sampling()))
-        assert all(pool.next(10).completion for _ in range(count))
+        outcomes = [pool.next(10) for _ in range(count)]
+    assert all(outcome and outcome.completion for outcome in outcomes)

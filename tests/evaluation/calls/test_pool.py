@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from evaluation.calls import Call, CallFailed, Completion, Pool
+from evaluation.calls import Call, CallFailed, Completion, Outcome, Pool
 from workers.protocol import ChatMessage, Sampling
 
 CALL = Call((ChatMessage("user", "hello"),), Sampling())
@@ -40,8 +40,24 @@ class Plan:
         self.closed = True
 
 
-def quick() -> Pool:
+def quick() -> Pool[str | int]:
     return Pool(attempts=3, first_wait=0.01, longest_wait=0.02)
+
+
+def come(pool: Pool[str | int]) -> Outcome[str | int]:
+    outcome = pool.next(5)
+    assert outcome is not None
+    return outcome
+
+
+def text_of(outcome: Outcome[str | int]) -> str:
+    assert outcome.completion is not None
+    return outcome.completion.text
+
+
+def error_of(outcome: Outcome[str | int]) -> CallFailed:
+    assert outcome.error is not None
+    return outcome.error
 
 
 def test_it_returns_every_outcome_under_its_key():
@@ -49,9 +65,9 @@ def test_it_returns_every_outcome_under_its_key():
     with quick() as pool:
         for number in range(20):
             pool.start(number, plan, CALL)
-        outcomes = [pool.next(5) for _ in range(20)]
+        outcomes = [come(pool) for _ in range(20)]
     assert sorted(outcome.key for outcome in outcomes) == list(range(20))
-    assert all(outcome.completion.text == "fine" for outcome in outcomes)
+    assert all(text_of(outcome) == "fine" for outcome in outcomes)
 
 
 def test_it_works_on_calls_at_once():
@@ -61,7 +77,7 @@ def test_it_works_on_calls_at_once():
         for number in range(8):
             pool.start(number, plan, CALL)
         for _ in range(8):
-            pool.next(5)
+            come(pool)
     assert plan.most_at_once == 8
     assert time.monotonic() - began < 0.6
 
@@ -70,16 +86,16 @@ def test_it_tries_again_after_a_transient_failure_and_counts_it():
     plan = Plan(CallFailed("busy", transient=True), CallFailed("busy", transient=True), "fine")
     with quick() as pool:
         pool.start("k", plan, CALL)
-        outcome = pool.next(5)
-    assert (outcome.completion.text, outcome.failures, plan.asked) == ("fine", 2, 3)
+        outcome = come(pool)
+    assert (text_of(outcome), outcome.failures, plan.asked) == ("fine", 2, 3)
 
 
 def test_it_gives_up_after_the_last_attempt():
     plan = Plan(CallFailed("busy", transient=True))
     with quick() as pool:
         pool.start("k", plan, CALL)
-        outcome = pool.next(5)
-    assert (str(outcome.error), outcome.failures, plan.asked) == ("busy", 3, 3)
+        outcome = come(pool)
+    assert (str(error_of(outcome)), outcome.failures, plan.asked) == ("busy", 3, 3)
 
 
 @pytest.mark.parametrize("error", [CallFailed("bad key", fatal=True), CallFailed("too long")])
@@ -87,7 +103,7 @@ def test_it_does_not_repeat_what_would_fail_again(error):
     plan = Plan(error)
     with quick() as pool:
         pool.start("k", plan, CALL)
-        assert pool.next(5).error is error
+        assert error_of(come(pool)) is error
     assert plan.asked == 1
 
 
@@ -96,16 +112,16 @@ def test_it_waits_as_long_as_the_other_side_asks():
     with quick() as pool:
         began = time.monotonic()
         pool.start("k", plan, CALL)
-        pool.next(5)
+        come(pool)
         assert time.monotonic() - began >= 0.3
 
 
 def test_a_bug_in_a_caller_is_an_outcome_and_not_a_hang():
     with quick() as pool:
         pool.start("k", Plan(ZeroDivisionError()), CALL)
-        outcome = pool.next(5)
-    assert outcome.error.fatal
-    assert "ZeroDivisionError" in str(outcome.error)
+        outcome = come(pool)
+    assert error_of(outcome).fatal
+    assert "ZeroDivisionError" in str(error_of(outcome))
 
 
 def test_leaving_it_stops_what_runs_and_ends_its_thread():

@@ -36,7 +36,12 @@ def ask(handler, call=CALL, times=1, **values):
 
 def test_it_sends_messages_settings_and_key():
     seen = []
-    completion = ask(lambda request: seen.append(request) or httpx.Response(200, json=FINE))
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=FINE)
+
+    completion = ask(handler)
     assert str(seen[0].url) == "https://judge.example/v1/chat/completions"
     assert seen[0].headers["authorization"] == "Bearer sk-geheim"
     assert json.loads(seen[0].content) == {

@@ -153,8 +153,8 @@ def test_failed_calls_are_tried_again_when_somebody_wishes(workers_client, suite
     host(workers_client, "strict", "reply=[[3]]")
     run = runner.execute(run_id=plan_run(suite, "broken", judges=["strict"]).pk)
     workers_client.host_script("broken", "reply=mended")
-    runs.reopen(run=run)
-    run = runner.execute(run_id=run.pk, retry_errors=True)
+    runs.reopen(run=run, retry_errors=True)
+    run = runner.execute(run_id=run.pk)
     assert (run.errors, run.status) == (0, Status.FINISHED)
     assert set(StoredVerdict.objects.values_list("score", flat=True)) == {3.0}
 
@@ -207,8 +207,12 @@ def test_a_running_run_ends_when_somebody_cancels_it(workers_client, suite, monk
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.0)
     host(workers_client, "slow", "tokens=400&rate=20")
     run = plan_run(suite, "slow")
+
+    def cancel(now: EvaluationRun) -> None:
+        runs.cancel(run=EvaluationRun.objects.get(pk=now.pk))
+
     with pytest.raises(Stopped, match="cancelled"):
-        runner.execute(run_id=run.pk, tell=lambda now: runs.cancel(run=EvaluationRun.objects.get(pk=run.pk)))
+        runner.execute(run_id=run.pk, tell=cancel)
     run.refresh_from_db()
     assert (run.status, run.runner, run.cancel_requested) == (Status.CANCELLED, "", False)
     workers_client.wait_idle(timeout=5)  # its 20 seconds of words were stopped as well

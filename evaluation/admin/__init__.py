@@ -1,0 +1,3 @@
+from evaluation.admin import judges, runs
+
+__all__ = ["judges", "runs"]
