@@ -19,6 +19,7 @@ urlpatterns = [
     path("chat/<uuid:conversation_id>/", chat.conversation, name="conversation"),
     path("chat/messages/<int:message_id>/show/", chat.show_version, name="show_version"),
     path("chat/<uuid:conversation_id>/rename/", chat.rename, name="rename"),
+    path("chat/<uuid:conversation_id>/pin/", chat.pin, name="pin"),
     path("chat/<uuid:conversation_id>/delete/", chat.delete, name="delete"),
     path("leaderboard/", leaderboard.board, name="leaderboard"),
     path("leaderboard/board.csv", leaderboard.board_csv, name="leaderboard_csv"),

@@ -42,6 +42,7 @@ class Conversation(models.Model):
         "arena.Battle", on_delete=models.CASCADE, null=True, blank=True, related_name="sides"
     )
     side = models.CharField(max_length=5, choices=Side.choices, blank=True)
+    pinned = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -112,9 +112,10 @@ def past_turns(conversation: Conversation, *, before: int) -> list[PastTurn]:
     return [PastTurn(text, answers.get(message_id, "")) for message_id, text in messages]
 
 
-def sidebar(owner: User) -> list[Conversation]:
-    """All of the owner's conversations, newest first, with what a list shows of them."""
-    return list(owned_by(owner).only("id", "title", "created_at", "updated_at").order_by("-updated_at"))
+def sidebar(owner: User, *, limit: int | None = None) -> list[Conversation]:
+    """The owner's conversations with what a list shows of them: pinned ones, then the newest."""
+    listed = owned_by(owner).only("id", "title", "pinned", "created_at", "updated_at")
+    return list(listed.order_by("-pinned", "-updated_at")[:limit])
 
 
 def grouped_by_day(conversations: Iterable[Conversation], *, today: date | None = None) -> list[Group]:
@@ -122,7 +123,8 @@ def grouped_by_day(conversations: Iterable[Conversation], *, today: date | None 
     today = today or timezone.localdate()
     groups: list[Group] = []
     for conversation in conversations:
-        label = _age_label(timezone.localdate(conversation.updated_at), today)
+        day = timezone.localdate(conversation.updated_at)
+        label = _("Pinned") if conversation.pinned else _age_label(day, today)
         if not groups or groups[-1].label != label:
             groups.append(Group(label, []))
         groups[-1].conversations.append(conversation)

@@ -162,6 +162,14 @@ def rename(*, owner: User, conversation_id: uuid.UUID, title: str) -> Conversati
     return conversation
 
 
+def pin(*, owner: User, conversation_id: uuid.UUID, pinned: bool) -> Conversation:
+    """Keep a conversation at the top of the list, or let it go back to its day."""
+    conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
+    conversation.pinned = pinned
+    conversation.save(update_fields=["pinned"])
+    return conversation
+
+
 @transaction.atomic
 def delete(*, owner: User, conversation_id: uuid.UUID) -> None:
     """Remove a conversation with all its messages, and stop what still runs in it."""

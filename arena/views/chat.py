@@ -12,10 +12,13 @@ from django_htmx.http import HttpResponseClientRedirect
 from arena.errors import Busy, InvalidValue, NotFound
 from arena.forms import SettingsForm
 from arena.models import Conversation
-from arena.selectors import chat_models
+from arena.selectors import chat_models, searching
 from arena.selectors import conversations as selectors
 from arena.services import conversations
 from arena.views.members import for_members, member
+
+LISTED_AT_ONCE = 60
+LONGEST_LIST = 6000
 
 
 @require_safe
@@ -39,6 +42,9 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
 @require_safe
 @for_members
 def sidebar(request: HttpRequest) -> HttpResponse:
+    if query := request.GET.get("q", "").strip():
+        found = searching.search(member(request), query)
+        return render(request, "arena/partials/found.html", {"found": found, "query": query})
     return render(request, "arena/partials/sidebar.html", _sidebar_context(request))
 
 
@@ -54,6 +60,20 @@ def rename(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
     except InvalidValue as error:
         return HttpResponse(f"{error.field}: {error.message}", status=422, content_type="text/plain")
     return render(request, "arena/partials/sidebar_item.html", {"conversation": renamed})
+
+
+@require_POST
+@for_members
+def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    try:
+        conversations.pin(
+            owner=member(request),
+            conversation_id=conversation_id,
+            pinned=request.POST.get("pinned") == "true",
+        )
+    except NotFound as error:
+        raise Http404 from error
+    return render(request, "arena/partials/sidebar.html", _sidebar_context(request))
 
 
 @require_POST
@@ -89,8 +109,20 @@ def _owned(request: HttpRequest, conversation_id: uuid.UUID) -> Conversation:
 
 
 def _sidebar_context(request: HttpRequest) -> dict[str, object]:
-    listed = selectors.sidebar(member(request))
-    return {"conversations": listed, "conversation_groups": selectors.grouped_by_day(listed)}
+    limit = _list_limit(request)
+    listed = selectors.sidebar(member(request), limit=limit + 1)
+    return {
+        "conversations": listed[:limit],
+        "conversation_groups": selectors.grouped_by_day(listed[:limit]),
+        # None when the list is whole.
+        "longer_list": limit + LISTED_AT_ONCE if len(listed) > limit else None,
+    }
+
+
+def _list_limit(request: HttpRequest) -> int:
+    asked = request.GET.get("limit", "")
+    limit = int(asked) if asked.isascii() and asked.isdigit() and len(asked) <= 6 else LISTED_AT_ONCE
+    return min(max(limit, LISTED_AT_ONCE), LONGEST_LIST)
 
 
 def _chat_page(request: HttpRequest, opened: Conversation | None) -> HttpResponse:

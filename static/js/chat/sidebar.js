@@ -40,7 +40,9 @@ export class Sidebar {
   /** Asks the server for the list, unless a title is being edited in it. */
   refresh() {
     if (this.#list.querySelector(".item__form:not([hidden])")) return;
-    window.htmx?.ajax("GET", this.#address, { target: this.#list, swap: "innerHTML" });
+    const query = document.getElementById("search").value;
+    const address = query ? `${this.#address}?q=${encodeURIComponent(query)}` : this.#address;
+    window.htmx?.ajax("GET", address, { target: this.#list, swap: "innerHTML" });
   }
 
   set open(conversation) {
