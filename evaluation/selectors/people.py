@@ -17,6 +17,10 @@ ENOUGH = 2
 """People per pair: two show whether people agree with each other, and then other pairs need somebody more."""
 
 
+MOST_RUNS = 20
+"""Evaluations that are searched for a pair; older ones are judged by their own link."""
+
+
 class Pair(NamedTuple):
     run_id: uuid.UUID
     question_id: str
@@ -49,7 +53,7 @@ def next_pair(user: User, run: EvaluationRun | None = None) -> Pair | None:
 
     Newest evaluation first, so that what was just begun is not behind last month's rest.
     """
-    for candidate in [run] if run else open_runs().order_by("-created_at"):
+    for candidate in [run] if run else open_runs().order_by("-created_at")[:MOST_RUNS]:
         remaining = waiting(user, candidate)
         if remaining:
             return remaining[0]
