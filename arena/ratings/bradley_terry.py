@@ -88,12 +88,12 @@ def fit(
     used = prior if prior is not None else (WEAK_PRIOR if diverging.any() else None)
     rows = cells(counts, position=position)
     size = len(counts.models)
-    wide = size + rows.features.shape[1]
+    wide = size + len(rows.features)
     precision = np.zeros(wide)
     if used is not None:
         precision[:size] = (POINTS / used) ** 2
     gauge = gauge_of(connected, wide)
-    solution = newton.solve(rows, precision=precision, gauge=gauge)
+    solution = newton.solve(newton.group(rows), precision=precision, gauge=gauge)
     bread = without_gauge(inverse(solution.hessian + gauge), connected)
     meat, dispersion = _meat(counts, solution.values, position=position)
     # Twenty wins out of twenty have no spread at all: a sandwich would be sure of a rating that only the prior holds.
@@ -131,7 +131,7 @@ def cells(counts: PairCounts, *, position: bool) -> newton.Rows:
         right=right.astype(np.int64),
         score=wins[left, right],
         weight=games[left, right],
-        features=np.ones((len(left), 1 if position else 0)),
+        features=np.ones((1 if position else 0, len(left))),
     )
 
 

@@ -4,7 +4,7 @@ A row says that model `left` met model `right` with `weight`, that the left side
 different between the two (`features`). logit P(left) = r[left] − r[right] + features · b, in natural units.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +16,7 @@ MOST_STEPS = 100
 
 @dataclass(frozen=True)
 class Rows:
-    """(n,) arrays, and features (n, k). `size` is the number of models."""
+    """(n,) arrays, and features (k, n): each feature's numbers side by side. `size` is the number of models."""
 
     size: int
     left: Integers
@@ -31,47 +31,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Solution:
-    """Where the gradient vanishes. `values` are (M + k,): ratings, then coefficients; `hessian` without the gauge."""
-
-    values: Floats
-    hessian: Floats
-    gradient_norm: float
-    iterations: int
-
-
-def solve(
-    rows: Rows,
-    *,
-    precision: Floats,
-    gauge: Floats,
-    start: Floats | None = None,
-    tolerance: float = TOLERANCE,
-) -> Solution:
-    """Minimise the negative log-likelihood plus ½ Σ precision · value².
-
-    `gauge` (M + k, M + k) is added to the Hessian where the likelihood is flat (the average of each connected group).
-    The gradient is orthogonal to it, so it moves nothing and only makes the system solvable. `start` saves steps.
-    """
-    grouped = _grouped(rows)
-    values = np.zeros(rows.size + rows.features.shape[1]) if start is None else start
-    logits = _logits(grouped, values)
-    loss = _loss(grouped, logits, values, precision)
-    for iteration in range(MOST_STEPS):
-        gradient, hessian = _derivatives(grouped, logits, values, precision)
-        norm = float(np.abs(gradient).max(initial=0.0))
-        if norm < tolerance:
-            return Solution(values, hessian, norm, iteration)
-        step: Floats = np.linalg.solve(hessian + gauge, gradient).astype(np.float64, copy=False)
-        values, logits, loss, moved = _descend(grouped, values, logits, step, precision, loss)
-        if not moved:  # rounding is all that is left
-            break
-    gradient, hessian = _derivatives(grouped, logits, values, precision)
-    return Solution(values, hessian, float(np.abs(gradient).max(initial=0.0)), iteration + 1)
-
-
-@dataclass(frozen=True)
-class _Grouped:
+class Grouped:
     """Rows sorted by pair, because sums over neighbours and repeated ratings are several times as fast as lookups."""
 
     size: int
@@ -84,7 +44,46 @@ class _Grouped:
     features: Floats  # (k, n)
 
 
-def _grouped(rows: Rows) -> _Grouped:
+@dataclass(frozen=True)
+class Solution:
+    """Where the gradient vanishes. `values` are (M + k,): ratings, then coefficients; `hessian` without the gauge."""
+
+    values: Floats
+    hessian: Floats
+    gradient_norm: float
+    iterations: int
+
+
+def solve(
+    rows: Grouped,
+    *,
+    precision: Floats,
+    gauge: Floats,
+    start: Floats | None = None,
+    tolerance: float = TOLERANCE,
+) -> Solution:
+    """Minimise the negative log-likelihood plus ½ Σ precision · value².
+
+    `gauge` (M + k, M + k) is added to the Hessian where the likelihood is flat (the average of each connected group).
+    The gradient is orthogonal to it, so it moves nothing and only makes the system solvable. `start` saves steps.
+    """
+    values = np.zeros(rows.size + len(rows.features)) if start is None else start
+    logits = _logits(rows, values)
+    loss = _loss(rows, logits, values, precision)
+    for iteration in range(MOST_STEPS):
+        gradient, hessian = _derivatives(rows, logits, values, precision)
+        norm = float(np.abs(gradient).max(initial=0.0))
+        if norm < tolerance:
+            return Solution(values, hessian, norm, iteration)
+        step: Floats = np.linalg.solve(hessian + gauge, gradient).astype(np.float64, copy=False)
+        values, logits, loss, moved = _descend(rows, values, logits, step, precision, loss)
+        if not moved:  # rounding is all that is left
+            break
+    gradient, hessian = _derivatives(rows, logits, values, precision)
+    return Solution(values, hessian, float(np.abs(gradient).max(initial=0.0)), iteration + 1)
+
+
+def group(rows: Rows) -> Grouped:
     pair = rows.pair
     # Numpy sorts 16-bit numbers by counting, ten times as fast as longer ones.
     keys = pair.astype(np.uint16) if rows.size <= 256 else pair
@@ -93,7 +92,7 @@ def _grouped(rows: Rows) -> _Grouped:
     present = np.flatnonzero(times)
     times = times[present]
     left, right = np.divmod(present, max(rows.size, 1))
-    return _Grouped(
+    return Grouped(
         size=rows.size,
         starts=np.cumsum(times) - times,
         times=times,
@@ -101,12 +100,14 @@ def _grouped(rows: Rows) -> _Grouped:
         right=right,
         score=rows.score[order],
         weight=rows.weight[order],
-        features=np.ascontiguousarray(rows.features.T[:, order]),
+        features=np.array([feature[order] for feature in rows.features]).reshape(
+            len(rows.features), len(order)
+        ),
     )
 
 
 def _descend(
-    rows: _Grouped, values: Floats, logits: Floats, step: Floats, precision: Floats, loss: float
+    rows: Grouped, values: Floats, logits: Floats, step: Floats, precision: Floats, loss: float
 ) -> tuple[Floats, Floats, float, bool]:
     """Go along `step`, half as far each time the loss would rise."""
     # Near the minimum the loss no longer changes in double precision while the gradient still falls: allow for that.
@@ -122,7 +123,7 @@ def _descend(
     return values, logits, loss, False
 
 
-def _logits(rows: _Grouped, values: Floats) -> Floats:
+def _logits(rows: Grouped, values: Floats) -> Floats:
     ratings, coefficients = values[: rows.size], values[rows.size :]
     logits = np.repeat(ratings[rows.left] - ratings[rows.right], rows.times)
     if len(coefficients):
@@ -130,13 +131,13 @@ def _logits(rows: _Grouped, values: Floats) -> Floats:
     return np.asarray(logits)
 
 
-def _loss(rows: _Grouped, logits: Floats, values: Floats, precision: Floats) -> float:
+def _loss(rows: Grouped, logits: Floats, values: Floats, precision: Floats) -> float:
     # w·log(1 + e^x) − w·y·x, in a form that cannot overflow
     softplus = np.maximum(logits, 0.0) + np.log1p(np.exp(-np.abs(logits)))
     return float(rows.weight @ softplus - rows.score @ logits + 0.5 * (precision @ values**2))
 
 
-def _derivatives(rows: _Grouped, logits: Floats, values: Floats, precision: Floats) -> tuple[Floats, Floats]:
+def _derivatives(rows: Grouped, logits: Floats, values: Floats, precision: Floats) -> tuple[Floats, Floats]:
     """Gradient (M + k,) and Hessian (M + k, M + k) with the prior, without the gauge."""
     size = rows.size
     expected = logistic(logits)
@@ -145,23 +146,16 @@ def _derivatives(rows: _Grouped, logits: Floats, values: Floats, precision: Floa
     gradient = np.zeros(len(values))
     gradient[:size] = _per_model(rows, _per_pair(rows, error))
     gradient[size:] = rows.features @ error
-    return gradient + precision * values, _gram(rows, curvature) + np.diag(precision)
+    return gradient + precision * values, gram(rows, curvature) + np.diag(precision)
 
 
-def gram(rows: Rows, value: Floats) -> Floats:
+def errors(rows: Grouped, values: Floats) -> Floats:
+    """(n,): what each row got above what was expected of it; in the order of the group."""
+    return np.asarray(rows.score - rows.weight * logistic(_logits(rows, values)))
+
+
+def gram(rows: Grouped, value: Floats) -> Floats:
     """Σ value · x xᵀ (M + k, M + k), where x is +1 at the left model, −1 at the right one, and the features."""
-    return _gram(_grouped(replace(rows, weight=value)), None)
-
-
-def errors(rows: Rows, values: Floats) -> Floats:
-    """(n,): what each row got above what was expected of it."""
-    ratings, coefficients = values[: rows.size], values[rows.size :]
-    logits = ratings[rows.left] - ratings[rows.right] + rows.features @ coefficients
-    return np.asarray(rows.score - rows.weight * logistic(logits))
-
-
-def _gram(rows: _Grouped, value: Floats | None) -> Floats:
-    value = rows.weight if value is None else value
     size, wide = rows.size, rows.size + len(rows.features)
     total = np.zeros((wide, wide))
     between = np.zeros((size, size))
@@ -177,14 +171,14 @@ def _gram(rows: _Grouped, value: Floats | None) -> Floats:
     return total
 
 
-def _per_pair(rows: _Grouped, value: Floats) -> Floats:
+def _per_pair(rows: Grouped, value: Floats) -> Floats:
     """(…, P) from (…, n): sums over the rows of each pair."""
     if not len(rows.starts):
         return np.zeros((*value.shape[:-1], 0))
     return np.asarray(np.add.reduceat(value, rows.starts, axis=-1))
 
 
-def _per_model(rows: _Grouped, sums: Floats) -> Floats:
+def _per_model(rows: Grouped, sums: Floats) -> Floats:
     """(M,): Σ where a model stands left, minus Σ where it stands right, from sums per pair."""
     left = np.bincount(rows.left, weights=sums, minlength=rows.size)
     return np.asarray(left - np.bincount(rows.right, weights=sums, minlength=rows.size))

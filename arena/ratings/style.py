@@ -86,7 +86,7 @@ def add(counts: list[StyleCounts]) -> StyleCounts:
 
 
 def differences(left: Floats, right: Floats) -> Floats:
-    """(n, k) relative differences of counts (n, k), between −1 and 1."""
+    """Relative differences of counts, between −1 and 1."""
     return np.asarray((left - right) / (left + right + 1.0))
 
 
@@ -107,16 +107,18 @@ def fit(
         raise ValueError("Style counts must be finite and not negative.")
     if anchor is not None and anchor[0] not in outcomes.models:
         raise ValueError(f"The anchor {anchor[0]} has no votes.")
-    raw = differences(left.astype(np.float64), right.astype(np.float64))
-    spread = raw.std(axis=0) if len(raw) else np.zeros(len(FEATURES))
-    used = np.flatnonzero(spread > 1e-12)
-    features = raw[:, used] / spread[used]
+    # (4, n): a feature at a time, so that its numbers lie side by side in memory
+    raw = [differences(left[:, index].astype(np.float64), right[:, index]) for index in range(len(FEATURES))]
+    spread = [float(feature.std()) if len(feature) else 0.0 for feature in raw]
+    used = [index for index, width in enumerate(spread) if width > 1e-12]
     names = [FEATURES[index] for index in used]
+    columns = [raw[index] / spread[index] for index in used]
     if method == "fastchat":
-        features = features - features.mean(axis=0)
+        columns = [column - column.mean() for column in columns]
     else:
-        features = np.column_stack([features, np.ones(len(features))])
+        columns.append(np.ones(len(outcomes)))
         names.append(POSITION)
+    features = np.array(columns, dtype=np.float64).reshape(len(columns), len(outcomes))
     left_out = tuple(name for index, name in enumerate(FEATURES) if index not in used)
     return _solve(outcomes, features, tuple(names), left_out, method, anchor)
 
@@ -130,7 +132,7 @@ def _solve(
     anchor: tuple[str, float] | None,
 ) -> StyleFit:
     counts = PairCounts.of(outcomes)
-    size, wide = len(outcomes.models), len(outcomes.models) + features.shape[1]
+    size, wide = len(outcomes.models), len(outcomes.models) + len(features)
     connected = graph.components(counts.games)
     diverging = diverging_models(connected, graph.strong_components(counts.wins))
     prior = WEAK_PRIOR if diverging.any() else None
@@ -140,14 +142,18 @@ def _solve(
         precision[size:] = FASTCHAT_SHRINKAGE
     if prior is not None:
         precision[:size] = (POINTS / prior) ** 2
-    rows = newton.Rows(
-        size, outcomes.left, outcomes.right, outcomes.score * outcomes.weight, outcomes.weight, features
+    rows = newton.group(
+        newton.Rows(
+            size, outcomes.left, outcomes.right, outcomes.score * outcomes.weight, outcomes.weight, features
+        )
     )
     gauge = gauge_of(connected, wide)
     # A feature that the others explain leaves the Hessian flat in one direction: a hair of shrinkage holds it.
     precision[size:] += 1e-9
     # The ratings without style are close, and cost next to nothing.
-    plain = newton.solve(cells(counts, position=False), precision=precision[:size], gauge=gauge[:size, :size])
+    plain = newton.solve(
+        newton.group(cells(counts, position=False)), precision=precision[:size], gauge=gauge[:size, :size]
+    )
     start = np.concatenate([plain.values, np.zeros(wide - size)])
     solution = newton.solve(rows, precision=precision, gauge=gauge, start=start)
     squared = newton.errors(rows, solution.values) ** 2
@@ -180,7 +186,7 @@ def _solve(
     return StyleFit(whole, effects, left_out)
 
 
-def _dispersion(squared: Floats, values: Floats, rows: newton.Rows) -> float:
+def _dispersion(squared: Floats, values: Floats, rows: newton.Grouped) -> float:
     """The variance of a vote against that of a coin toss with the same chance."""
     expected = np.clip((rows.score - newton.errors(rows, values)), 0.0, None)  # weight · p
     tosses = float((expected * (rows.weight - expected)).sum())
