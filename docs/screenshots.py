@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -67,11 +68,12 @@ def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) 
     files = ("crowd-comparisons.csv", "--answers", "pairs-crowd.jsonl", "--models", "models.jsonl")
     arguments = [word if word.startswith("--") else str(votes / word) for word in files]
     manage(stack, "arena", "import", *arguments, "--source", "llmfao")
-    for name, viewport, scheme in (
+    shots: list[tuple[str, ViewportSize, Literal["light", "dark"]]] = [
         ("", DESKTOP, "light"),
         ("-phone", PHONE, "dark"),
         ("-plots", DESKTOP, "light"),
-    ):
+    ]
+    for name, viewport, scheme in shots:
         page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
         log_in(page, stack)
         page.goto(f"{stack.url}/leaderboard/?style=controlled")

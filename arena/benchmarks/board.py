@@ -56,14 +56,16 @@ def measure(votes: int, say: Callable[[str], None]) -> bool:
         (dates_ms, "a range of days, cold", PAGE_MS),
     )
     for times, what, limit in rows:
-        say(f"{statistics.median(times):8.1f} ms  {what} (worst {max(times):.1f}; limit {limit})")
-    return all(statistics.median(times) < limit for times, _, limit in rows)
+        wall, processor = (statistics.median(values) for values in zip(*times, strict=True))
+        say(f"{wall:8.1f} ms  {what}, of which {processor:.1f} ms on the processor (limit {limit})")
+    return all(statistics.median(wall for wall, _ in times) < limit for times, _, limit in rows)
 
 
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """(by the clock, on the processor), in ms. On a busy machine the two differ."""
+    began, used = time.perf_counter(), time.process_time()
     work()
-    return (time.perf_counter() - began) * 1000
+    return (time.perf_counter() - began) * 1000, (time.process_time() - used) * 1000
 
 
 def _votes(number: int) -> Iterator[FileVote]:
