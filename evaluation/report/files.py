@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation.formats import fastchat, jsonl
+from evaluation.formats import arena_hard, fastchat, jsonl
 from evaluation.formats.jsonl import FormatError
 from evaluation.records import Answer, PairVerdict, Question, QuestionId, SingleVerdict
 from evaluation.report.material import Material
@@ -115,6 +115,8 @@ def _read_file(path: Path, found: Found) -> None:
     if "choices" in first:
         into = found.references if path.parent.name == REFERENCES else found.answers
         into += fastchat.read_answers(lines, source)
+    elif "games" in first:
+        found.pairs += arena_hard.read_pair_verdicts(lines, source)
     elif fastchat.is_pair_row(first):
         verdicts = found.people if path.parent.name == PEOPLE else found.pairs
         verdicts += fastchat.read_pair_verdicts(lines, source)
