@@ -11,6 +11,7 @@ Say = Callable[[str], None]
 SUBCOMMANDS = {
     "rate": "arena.commands.rate",
     "stats": "arena.commands.stats",
+    "clean": "arena.commands.clean",
     "import": "arena.commands.importing",
     "export": "arena.commands.exporting",
     "publish": "arena.commands.publishing",

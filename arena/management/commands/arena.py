@@ -10,9 +10,7 @@ from arena.commands import SUBCOMMANDS
 
 
 class Command(BaseCommand):
-    help = (
-        "Votes and ratings. rate, stats, clean and simulate work on files alone; the rest is about this site."
-    )
+    help = "Votes and ratings. rate, stats and clean work on files alone; the rest is about this site."
 
     def add_arguments(self, parser: CommandParser) -> None:
         kinds = parser.add_subparsers(dest="subcommand", required=True)
