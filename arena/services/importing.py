@@ -11,6 +11,7 @@ from django.utils import timezone
 from arena.errors import InvalidValue
 from arena.models import Battle, BattleStyle, Listing, Vote
 from arena.models.battles import SITE, fingerprint
+from arena.ratings import categories
 from arena.services import counting
 from arena.vote_files import FileVote
 
@@ -78,13 +79,15 @@ def _style(battle: Battle) -> BattleStyle | None:
 
 def _battle(vote: FileVote, source: str, now: datetime) -> Battle:
     moment = vote.created_at or now
+    found = categories.label([categories.Turn(*turn) for turn in vote.turns]) if vote.turns else None
+    labels = [*vote.categories, *(found.categories if found else ())]
     return Battle(
         left_name=vote.left,
         right_name=vote.right,
         revealed_at=moment,
         prompt_fingerprint=fingerprint(vote.prompt) if vote.prompt else "",
-        language=vote.language[:16],
-        categories=list(vote.categories),
+        language=(vote.language or (found.language if found else ""))[:16],
+        categories=list(dict.fromkeys(labels)),
         source=source,
         external_id=vote.external_id,
         turns=[turn._asdict() for turn in vote.turns],

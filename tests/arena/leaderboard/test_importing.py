@@ -195,10 +195,22 @@ def test_answers_make_readable_battles_with_categories_and_style(write):
     manage("import", votes, "--answers", answers, "--models", models)
     battle = Battle.objects.get()
     assert battle.turns == [{"prompt": "Why?", "left": "**Because**", "right": "# No\n- a\n- b"}]
-    assert battle.categories == ["knowledge"]
+    assert battle.categories[0] == "knowledge"
     style = BattleStyle.objects.get()
     assert (style.left_bold, style.right_headers, style.right_lists, style.left_length) == (1, 1, 2, 3)
     assert Listing.objects.get().organisation == "Aviary"
+
+
+@pytest.mark.django_db
+def test_answers_are_labelled_by_the_rules_of_the_arena(write):
+    head = "left,right,winner,prompt,left_answer,right_answer,category\n"
+    code = "Write a Python function that adds two numbers and explain it"
+    path = write("votes.csv", f"{head}a,b,left,{code},```python\\ndef f(): ...```,No,own\n")
+    manage("import", path)
+    battle = Battle.objects.get()
+    assert battle.language == "en"
+    assert battle.categories[0] == "own"
+    assert "coding" in battle.categories
 
 
 @pytest.mark.django_db
