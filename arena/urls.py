@@ -1,6 +1,6 @@
 from django.urls import path
 
-from arena.views import battles, chat, leaderboard
+from arena.views import battles, chat, leaderboard, sharing
 
 app_name = "arena"
 urlpatterns = [
@@ -17,6 +17,13 @@ urlpatterns = [
     path("chat/", chat.chat, name="chat"),
     path("chat/list/", chat.sidebar, name="sidebar"),
     path("chat/<uuid:conversation_id>/", chat.conversation, name="conversation"),
+    path("chat/links/", sharing.links, name="links"),
+    path("chat/shared/<str:key>/", sharing.shared, name="shared_conversation"),
+    path("chat/shared/<str:key>/copy/", sharing.copy, name="copy_shared"),
+    path("chat/<uuid:conversation_id>/share/", sharing.manage, name="manage_share"),
+    path("chat/<uuid:conversation_id>/share/link/", sharing.share, name="share_conversation"),
+    path("chat/<uuid:conversation_id>/share/revoke/", sharing.revoke, name="revoke_share"),
+    path("chat/<uuid:conversation_id>/export/<str:kind>/", sharing.export, name="export"),
     path("chat/messages/<int:message_id>/show/", chat.show_version, name="show_version"),
     path("chat/<uuid:conversation_id>/rename/", chat.rename, name="rename"),
     path("chat/<uuid:conversation_id>/pin/", chat.pin, name="pin"),

@@ -17,6 +17,7 @@ from arena.models.leaderboard import (
     PairCounter,
     Snapshot,
 )
+from arena.models.sharing import ConversationShare
 
 __all__ = [
     "Battle",
@@ -24,6 +25,7 @@ __all__ = [
     "BlockedPhrase",
     "Contender",
     "Conversation",
+    "ConversationShare",
     "CounterVersion",
     "DailyStatistics",
     "Listing",
