@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('arena', '0009_pins'),
+        ('arena', "0010_counters_by_period"),
     ]
 
     operations = [
