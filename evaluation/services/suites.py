@@ -49,8 +49,9 @@ def rows(suite: Suite) -> list[dict[str, object]]:
 
 
 def load_public(source: str) -> Suite:
-    """`load` for a web page: shipped suites and https addresses, and none of the server's own files."""
-    if source not in suites.SHIPPED and not source.startswith("https://"):
+    """`load` for a web page: shipped suites, the arena and https addresses, and none of the server's own files."""
+    arena = source.partition(":")[0] == arena_prompts.NAME
+    if not arena and source not in suites.SHIPPED and not source.startswith("https://"):
         named = ", ".join(suites.SHIPPED)
         raise CannotEvaluate(
             "suite", f"{source!r} is no suite ({named}) and no https address. Upload a file below."

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         "Measure this installation. `tax`: the platform beside llama.cpp's own server, on the default model. "
         "`streams`: how many streams at once hold, on the scripted engine. `memory`: of the idle stack. "
         "`board`: the leaderboard with many votes. "
-        "`evaluate`: the time that an evaluation's numbers take."
+        "`evaluate`: the time that an evaluation's numbers take, or how busy it keeps an engine."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -63,6 +63,14 @@ class Command(BaseCommand):
         numbers.add_argument(
             "--rounds", type=int, default=1000, help="Of the bootstrap (default: %(default)s)."
         )
+        numbers.add_argument(
+            "--answers",
+            type=int,
+            default=0,
+            metavar="QUESTIONS",
+            help="Instead: how busy answering so many questions keeps the default model's engine.",
+        )
+        numbers.add_argument("--tokens", type=int, default=64, help="With --answers: new tokens a turn.")
 
     def handle(self, *args: object, kind: str, **options: Any) -> None:
         if kind == "ratings":  # arrays alone: no stack, no data
@@ -180,6 +188,13 @@ class Command(BaseCommand):
 
     def _evaluate(self, options: dict[str, Any]) -> bool:
         # By name: the workers know nothing of what is above them.
+        if options["answers"] > 0:
+            answers = import_module("evaluation.benchmarks.answers")
+            with running():
+                full: bool = answers.measure(
+                    questions=options["answers"], tokens=max(1, options["tokens"]), say=self._say
+                )
+            return full
         numbers = import_module("evaluation.benchmarks.numbers")
         holds: bool = numbers.measure(
             judgments=max(1, options["judgments"]), rounds=max(1, options["rounds"]), say=self._say
