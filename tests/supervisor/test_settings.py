@@ -134,6 +134,12 @@ def test_a_folder_is_absolute_and_its_home_expanded(given, monkeypatch, tmp_path
 
 # Every variable the product reads, with values that must not pass.
 BAD_SETTINGS = [
+    ("CHATSITE_ARENA_VOTES_PER_USER", "0"),
+    ("CHATSITE_ARENA_VOTES_PER_ADDRESS", "many"),
+    ("CHATSITE_ARENA_MAX_TOKENS", "0"),
+    ("CHATSITE_ARENA_SAMPLER", "random"),
+    ("CHATSITE_ARENA_MODERATION_URL", "ftp://host/v1/moderations"),
+    ("CHATSITE_PUBLIC_LEADERBOARD", "perhaps"),
     ("CHATSITE_DEBUG", "perhaps"),
     ("CHATSITE_HTTPS", "yes please"),
     ("CHATSITE_SIGNUP", "x"),
