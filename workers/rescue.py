@@ -69,7 +69,11 @@ class Rescuer:
     def hand_over(self, request_id: str, *, by: str) -> bool:
         """Give a running request to another worker than `by`; False when there is none."""
         one = ledger.glance(self._client, [request_id]).get(request_id)
-        return one is not None and self._give_to_another(one, fleet.statuses(self._client), by)
+        return (
+            one is not None
+            and self._can_go_on(one, fleet.statuses(self._client), by)
+            and self._give_to_another(one)
+        )
 
     def _safely(self, act: Callable[..., bool], one: ledger.Glance, *arguments: object) -> bool:
         """Do something with one request. One that makes trouble must not keep the others from being looked after."""
@@ -93,7 +97,10 @@ class Rescuer:
         if one.state == ledger.RUNNING:
             if fleet.is_alive(self._client, one.worker, one.since):
                 return False
-            return self._give_to_another(one, statuses, one.worker) or self._end(one, LOST)
+            if self._can_go_on(one, statuses, one.worker):
+                # Not ended where this fails: somebody else was quicker, and is about to go on with it.
+                return self._give_to_another(one)
+            return self._end(one, LOST)
         if now - one.since > NO_WORKER_GRACE_SECONDS and not _served(one, statuses):
             message = f"No worker serves {one.chat_model} any more."
             return self._end(one, Failed(ErrorCode.NO_WORKER, message))
@@ -118,10 +125,12 @@ class Rescuer:
                 lost += sorted(old, key=lambda one: one.since)[:missing]
         return lost
 
-    def _give_to_another(self, one: ledger.Glance, statuses: list[WorkerStatus], lost: str) -> bool:
+    def _can_go_on(self, one: ledger.Glance, statuses: list[WorkerStatus], lost: str) -> bool:
         others = [status for status in statuses if not _is(status, lost, one.since)]
-        if one.attempt >= MAX_ATTEMPTS or not _served(one, others) or self._has_ended(one):
-            return False
+        return one.attempt < MAX_ATTEMPTS and _served(one, others) and not self._has_ended(one)
+
+    def _give_to_another(self, one: ledger.Glance) -> bool:
+        """Open the next attempt; False when somebody else did."""
         attempt = ledger.requeue(self._client, one.id, one.attempt)
         return attempt > 0 and self._publish_attempt(one, attempt)
 

@@ -40,6 +40,12 @@ def die(request, writer, *events, worker="dead"):
     return stream
 
 
+def go_on(queue, record, statuses):
+    """What a sweep does with a request of the lost worker "dead" that another one could take."""
+    if queue.rescuer._can_go_on(record, statuses, "dead"):
+        queue.rescuer._give_to_another(record)
+
+
 def age(request, seconds):
     """As if its last change of state were so long ago."""
     broker().hset(ledger.key(request.id), "since", time.time() - seconds)
@@ -280,13 +286,13 @@ class TestManyAtOnce:
             if entered.acquire(
                 blocking=False
             ):  # the first to come here lets the other one do all of its work
-                queue.rescuer._give_to_another(record, with_other, "dead")
+                go_on(queue, record, with_other)
                 queue.rescuer._end(record, rescue.LOST)
             return real(*arguments)
 
         monkeypatch.setattr(module, step, meet)
         if step in {"requeue", "take_over", "renew"}:
-            queue.rescuer._give_to_another(record, with_other, "dead")
+            go_on(queue, record, with_other)
         else:
             queue.rescuer._end(record, rescue.LOST)
 
