@@ -71,12 +71,8 @@ class BattleConsumer(ChatConsumer):
         await self._follow_battle(granted.battle, {})
 
     async def _follow_battle(self, battle: Battle, after: dict[str, int]) -> None:
-        """Forward the last turn in a task of its own. A second `watch` takes the first one's place."""
-        if earlier := self.followed.pop(battle.pk, None):
-            earlier.cancel()
-        task = asyncio.create_task(self._forward_battle(battle, after), name=f"follow battle {battle.pk}")
-        self.followed[battle.pk] = task
-        task.add_done_callback(lambda done: self._forget(battle.pk, done))
+        """Forward the last turn."""
+        self._keep_following(battle.pk, self._forward_battle(battle, after))
 
     async def _forward_battle(self, battle: Battle, after: dict[str, int]) -> None:
         try:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -163,16 +163,19 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             raise TooManyReplies("This page follows as many answers as it can. Reload it.", field="reply")
 
     async def _follow(self, reply_id: uuid.UUID, after: str) -> None:
-        """Forward the reply's events in a task of its own. A second `watch` takes the first one's place."""
-        if earlier := self.followed.pop(reply_id, None):
-            earlier.cancel()
-        task = asyncio.create_task(self._forward(reply_id, after), name=f"follow {reply_id}")
-        self.followed[reply_id] = task
-        task.add_done_callback(lambda done: self._forget(reply_id, done))
+        self._keep_following(reply_id, self._forward(reply_id, after))
 
-    def _forget(self, reply_id: uuid.UUID, task: asyncio.Task[None]) -> None:
-        if self.followed.get(reply_id) is task:
-            del self.followed[reply_id]
+    def _keep_following(self, followed: uuid.UUID, forwarding: Coroutine[Any, Any, None]) -> None:
+        """Forward events in a task of its own. A second `watch` takes the first one's place."""
+        if earlier := self.followed.pop(followed, None):
+            earlier.cancel()
+        task = asyncio.create_task(forwarding, name=f"follow {followed}")
+        self.followed[followed] = task
+        task.add_done_callback(lambda done: self._forget(followed, done))
+
+    def _forget(self, followed: uuid.UUID, task: asyncio.Task[None]) -> None:
+        if self.followed.get(followed) is task:
+            del self.followed[followed]
 
     async def _forward(self, reply_id: uuid.UUID, after: str) -> None:
         try:
