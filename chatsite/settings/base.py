@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "workers",
     "arena",
     "evaluation",
+    "training",
 ]
 
 MIDDLEWARE = [

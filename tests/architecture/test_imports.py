@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "xllamacpp", "bitsandbytes", "peft", "deepspeed", "accelerate")
-BESIDE_WEIGHTS = ("workers.engines", "workers.host", "workers.lifecycle", "workers.tasks", "training")
+BESIDE_WEIGHTS = ("workers.engines", "workers.host", "workers.lifecycle", "workers.tasks", "training.recipes")
 
 
 def loaded_by(program: str, tmp_path: Path) -> set[str]:
