@@ -11,8 +11,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST
 
-from arena import plots
 from arena.admin.conversations import ReadOnlyAdmin
+from arena.boards import plots
 from arena.errors import Refused
 from arena.models import DailyStatistics, Listing, ListingChange, Snapshot
 from arena.selectors import statistics

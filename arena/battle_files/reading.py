@@ -21,6 +21,10 @@ PARQUET_HELP = (
 )
 
 
+class Ragged(dict[str, Any]):
+    """A row of a CSV file with more or fewer cells than its header."""
+
+
 def read(path: Path, *, shape: str | None = None, rejected: Rejected | None = None) -> Iterator[BattleRow]:
     """Every vote of a file, in its order. The shape is told from the first row unless it is given.
 
@@ -31,13 +35,15 @@ def read(path: Path, *, shape: str | None = None, rejected: Rejected | None = No
         try:
             if parse is None:
                 parse = shapes.SHAPES[shapes.detect(row)]
+            if isinstance(row, Ragged):
+                raise BadRow("the row has more or fewer cells than the header.")
             vote = parse(row)
             if vote is not None:
                 if vote.left == vote.right:
                     raise BadRow(f"{vote.left} fights itself.")
                 yield replace(vote, line=line)
         except BadRow as error:
-            problem = BadFile(path, line, str(error))
+            problem = BadFile(path, line, str(error), row)
             if rejected is None or parse is None:
                 raise problem from error
             rejected(problem)
@@ -103,9 +109,7 @@ def _csv(path: Path, delimiter: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         reader = csv.DictReader(lines, delimiter=delimiter, restkey="")
         try:
             for row in reader:
-                if "" in row or None in row.values():
-                    raise BadFile(path, reader.line_num, "the row has more or fewer cells than the header.")
-                yield reader.line_num, row
+                yield reader.line_num, Ragged(row) if "" in row or None in row.values() else row
         except csv.Error as error:
             raise BadFile(path, reader.line_num, f"not CSV: {error}.") from error
 

@@ -24,8 +24,10 @@ _WINNERS = {
 class BadFile(Exception):  # noqa: N818 - reads as what it is
     """A file or one of its lines cannot be used. The message names both, and the remedy."""
 
-    def __init__(self, path: Path | str, line: int | None, problem: str) -> None:
-        self.path, self.line, self.problem = str(path), line, problem
+    def __init__(
+        self, path: Path | str, line: int | None, problem: str, row: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path, self.line, self.problem, self.row = str(path), line, problem, row
         super().__init__(f"{path}, row {line}: {problem}" if line is not None else f"{path}: {problem}")
 
 

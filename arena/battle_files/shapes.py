@@ -19,6 +19,7 @@ from arena.ratings.style import StyleCounts
 Row = Mapping[str, Any]
 Parser = Callable[[Row], BattleRow | None]
 
+LONGEST_NAME = 200  # characters of a chat model's name
 VOTE_TYPES = ("leftvote", "rightvote", "tievote", "bothbad_vote")
 _METADATA = ("sum_assistant_{}_tokens", "header_count_{}", "list_count_{}", "bold_count_{}")
 _LANGUAGES = {
@@ -100,13 +101,15 @@ def llmfao(row: Row) -> BattleRow:
         winner=winner_of(row.get("winner")),
         voter=voter,
         prompt=first(row, "prompt"),
-        external_id=f"{first(row, 'id')}-{voter}" if voter else first(row, "id"),
+        external_id=f"{first(row, 'id')}/{voter}" if voter else first(row, "id"),
         extra={"item": first(row, "id"), "prompt": first(row, "prompt")},
     )
 
 
 def plain(row: Row) -> BattleRow:
-    """left, right, winner; voter, prompt, weight, language, id, timestamp if there are any."""
+    """left, right, winner; if there are any: voter, prompt, both answers, category, weight, language, id, timestamp."""
+    answers = first(row, "left_answer"), first(row, "right_answer")
+    turns = (Turn(first(row, "prompt"), *answers),) if any(answers) else ()
     return BattleRow(
         left=text(row, "left"),
         right=text(row, "right"),
@@ -117,6 +120,8 @@ def plain(row: Row) -> BattleRow:
         when=moment(first_value(row, "timestamp", "tstamp", "created_at")),
         language=language_code(row.get("language")),
         categories=categories(row),
+        turns=turns,
+        style=from_turns(turns),
         weight=number(row.get("weight"), 1.0, "weight"),
     )
 
@@ -162,11 +167,14 @@ SHAPES: Mapping[str, Parser] = {
 # --- fields ---
 
 
-def text(row: Row, name: str) -> str:
-    value = row.get(name)
+def text(row: Row, field: str) -> str:
+    value = row.get(field)
     if not isinstance(value, str) or not value.strip():
-        raise BadRow(f"{name} must be the name of a chat model, got {str(value)[:60]!r}.")
-    return value.strip()
+        raise BadRow(f"{field} must be the name of a chat model, got {str(value)[:60]!r}.")
+    name = value.strip()
+    if len(name) > LONGEST_NAME:
+        raise BadRow(f"{field} is longer than {LONGEST_NAME} characters.")
+    return name
 
 
 def first_value(row: Row, *names: str) -> Any:
@@ -206,7 +214,7 @@ def moment(value: Any) -> float | None:
     if value in (None, ""):
         return None
     if isinstance(value, int | float):
-        if not abs(value) < 1e11:
+        if not -6e10 < value < 1e11:  # the years that a datetime can be
             raise BadRow(f"the time must be seconds since 1970, got {value!r}.")
         return float(value)
     if isinstance(value, datetime):
@@ -259,7 +267,7 @@ def language_code(value: Any) -> str:
 
 def categories(row: Row) -> tuple[str, ...]:
     """Out of a `categories` column, or of the tags that the 100k and 140k sets carry."""
-    given = row.get("categories")
+    given = row.get("categories") or row.get("category")
     if given:
         return (
             tuple(strings(given))

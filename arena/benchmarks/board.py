@@ -11,9 +11,9 @@ from django.core.management import call_command
 from django.db import transaction
 from django.test import Client
 
+from arena.battle_files.rows import BattleRow
 from arena.models import Battle, Vote
 from arena.services import counting, importing
-from arena.vote_files import FileVote
 
 MODELS, DAYS, ROUNDS = 60, 365, 10
 PAGE_MS, VOTE_MS = 200, 50
@@ -68,7 +68,7 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
     return (time.perf_counter() - began) * 1000, (time.process_time() - used) * 1000
 
 
-def _votes(number: int) -> Iterator[FileVote]:
+def _votes(number: int) -> Iterator[BattleRow]:
     draw = random.Random(1)  # noqa: S311 - the same votes in each run
     first = datetime(2026, 1, 1, tzinfo=UTC)
     for index in range(number):
@@ -76,15 +76,15 @@ def _votes(number: int) -> Iterator[FileVote]:
         chance = 1 / (1 + 10 ** ((right - left) / 60))
         drawn = draw.random()
         choice = "tie" if drawn < 0.18 else "left" if (drawn - 0.18) / 0.82 < chance else "right"
-        yield FileVote(
+        yield BattleRow(
             external_id=str(index),
             left=f"model-{left:02}",
             right=f"model-{right:02}",
-            choice=choice,
+            winner=choice,
             voter=str(draw.randrange(5000)),
             language=draw.choice(LANGUAGES),
             categories=(draw.choice(CATEGORIES),),
-            created_at=first + timedelta(days=draw.randrange(DAYS), seconds=draw.randrange(86400)),
+            when=(first + timedelta(days=draw.randrange(DAYS), seconds=draw.randrange(86400))).timestamp(),
         )
 
 

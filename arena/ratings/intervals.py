@@ -9,10 +9,17 @@ from statistics import NormalDist
 
 import numpy as np
 
-from arena.ratings import graph
+from arena.ratings import graph, newton
 from arena.ratings.arrays import CENTRE, POINTS, Booleans, Floats, Integers, logistic
-from arena.ratings.bradley_terry import WEAK_PRIOR, Fit, cells, gauge_of, inverse, without_gauge
-from arena.ratings.newton import Rows
+from arena.ratings.bradley_terry import (
+    WEAK_PRIOR,
+    Fit,
+    cells,
+    gauge_of,
+    inverse,
+    precisions,
+    without_gauge,
+)
 from arena.ratings.pairs import Outcomes, PairCounts
 
 LEVEL = 0.95
@@ -87,20 +94,25 @@ def clustered(fit: Fit, outcomes: Outcomes, *, voter: bool = True, prompt: bool 
     With both, the two-way formula holds: by voter + by prompt − by voter and prompt. A kind with no more clusters than
     models cannot carry a covariance of all models and is refused.
     """
-    if fit.position is not None:
-        raise ValueError("Clustered intervals are of ratings without a position effect.")
     if fit.models != outcomes.models:
         raise ValueError("The votes and the ratings name different chat models.")
     kinds = [(outcomes.voter, "voter")] * voter + [(outcomes.prompt, "prompt")] * prompt
     if not kinds:
         raise ValueError("Choose voter, prompt or both.")
     usable = [_checked(column, name, fit) for column, name in kinds]
-    scores = _errors(fit, outcomes)
-    meat = sum((_cluster_meat(scores, column) for column in usable), np.zeros_like(fit.covariance))
+    counts, values = PairCounts.of(outcomes), _values(fit)
+    diverging = np.isin(fit.models, fit.diverging)
+    scores = _errors(values, outcomes, diverging)
+    wide = len(values)
+    meat = sum((_cluster_meat(scores, column, wide) for column in usable), np.zeros((wide, wide)))
     if len(usable) == 2:
-        meat = meat - _cluster_meat(scores, usable[0] * (int(usable[1].max(initial=0)) + 1) + usable[1])
-    bread = _bread(fit, PairCounts.of(outcomes))
-    return replace(fit, covariance=_positive(bread @ meat @ bread) * POINTS**2)
+        both = usable[0] * (int(usable[1].max(initial=0)) + 1) + usable[1]
+        meat = meat - _cluster_meat(scores, both, wide)
+    bread, tosses = _bread(fit, values, counts, diverging)
+    covariance = _positive(bread @ (meat + tosses) @ bread) * POINTS**2
+    size = len(fit.models)
+    error = float(np.sqrt(covariance[size, size])) if wide > size else None
+    return replace(fit, covariance=covariance[:size, :size], position_error=error)
 
 
 def bootstrap(counts: PairCounts, rounds: int, *, seed: int = 0, prior: float | None = None) -> Bootstrap:
@@ -214,45 +226,63 @@ def _checked(column: Integers | None, name: str, fit: Fit) -> Integers:
     return np.unique(column, return_inverse=True)[1].astype(np.int64)
 
 
-def _errors(fit: Fit, outcomes: Outcomes) -> tuple[Outcomes, Floats]:
-    """The votes, and w·(y − p) of each."""
+def _values(fit: Fit) -> Floats:
+    """(M,) ratings in natural units, and the position effect where it was fitted."""
     natural = (fit.ratings - CENTRE) / POINTS
-    expected = logistic(natural[outcomes.left] - natural[outcomes.right])
-    return outcomes, outcomes.weight * (outcomes.score - expected)
+    return natural if fit.position is None else np.append(natural, fit.position / POINTS)
 
 
-def _cluster_meat(scores: tuple[Outcomes, Floats], clusters: Integers) -> Floats:
-    """Σ over clusters of s sᵀ, where s (M,) is the sum of the cluster's errors; with the usual G/(G − 1)."""
+def _errors(values: Floats, outcomes: Outcomes, diverging: Booleans) -> tuple[Outcomes, Floats]:
+    """The votes, and w·(y − p) of each; 0 where a model diverges, whose votes `_bread` adds as coin tosses."""
+    size = len(outcomes.models)
+    shift = values[size] if len(values) > size else 0.0
+    expected = logistic(values[outcomes.left] - values[outcomes.right] + shift)
+    error = outcomes.weight * (outcomes.score - expected)
+    return outcomes, np.where(diverging[outcomes.left] | diverging[outcomes.right], 0.0, error)
+
+
+def _cluster_meat(scores: tuple[Outcomes, Floats], clusters: Integers, wide: int) -> Floats:
+    """Σ over clusters of s sᵀ, where s (M + k,) is the sum of the cluster's errors; with the usual G/(G − 1).
+
+    A position effect (k = 1) is a feature that is one in every vote.
+    """
     outcomes, error = scores
     size = len(outcomes.models)
     codes = np.unique(clusters, return_inverse=True)[1]
     number = int(codes.max(initial=-1)) + 1
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(0, number + CHUNK, CHUNK))
-    meat = np.zeros((size, size))
+    meat = np.zeros((wide, wide))
     for chunk, (first, last) in enumerate(pairwise(starts)):
         rows = order[first:last]
-        base = (codes[rows] - chunk * CHUNK) * size
-        sums = np.bincount(base + outcomes.left[rows], weights=error[rows], minlength=CHUNK * size)
-        sums = sums - np.bincount(base + outcomes.right[rows], weights=error[rows], minlength=CHUNK * size)
-        table = sums.reshape(CHUNK, size)
+        at = codes[rows] - chunk * CHUNK
+        sums = np.bincount(at * wide + outcomes.left[rows], weights=error[rows], minlength=CHUNK * wide)
+        sums -= np.bincount(at * wide + outcomes.right[rows], weights=error[rows], minlength=CHUNK * wide)
+        if wide > size:
+            sums += np.bincount(at * wide + size, weights=error[rows], minlength=CHUNK * wide)
+        table = sums.reshape(CHUNK, wide)
         meat += table.T @ table
     return meat * (number / max(number - 1, 1))
 
 
-def _bread(fit: Fit, counts: PairCounts) -> Floats:
-    """The inverse curvature at the ratings, on the deviations from the average of each component."""
-    rows: Rows = cells(counts, position=False)
-    natural = (fit.ratings - CENTRE) / POINTS
-    expected = logistic(natural[rows.left] - natural[rows.right])
-    curvature = np.zeros((rows.size, rows.size))
-    curvature[rows.left, rows.right] = rows.weight * expected * (1.0 - expected)
-    curvature += curvature.T
-    hessian = np.diag(curvature.sum(axis=1)) - curvature
-    if fit.prior is not None:
-        hessian += np.eye(rows.size) * (POINTS / fit.prior) ** 2
+def _bread(fit: Fit, values: Floats, counts: PairCounts, diverging: Booleans) -> tuple[Floats, Floats]:
+    """The inverse curvature, on the deviations from each component's average; and what is not seen but assumed.
+
+    Assumed are the priors, and the variance of the votes on models that diverge.
+    """
+    size, wide = len(fit.models), len(values)
+    rows = newton.group(cells(counts, position=wide > size))
+    expected = newton.chances(rows, values)
+    curvature = rows.weight * expected * (1.0 - expected)
+    priors = np.diag(precisions(size, wide, fit.prior))
+    hessian = newton.gram(rows, curvature) + priors
     component = fit.component()
-    return without_gauge(inverse(hessian + gauge_of(component, rows.size)), component)
+    bread = without_gauge(inverse(hessian + gauge_of(component, wide)), component)
+    squares = counts.left_squares + counts.right_squares + counts.tie_squares
+    each = squares if wide > size else squares + squares.T
+    apart = diverging[rows.left] | diverging[rows.right]
+    tosses = np.where(apart, each[rows.left, rows.right] * expected * (1.0 - expected), 0.0)
+    return bread, priors + newton.gram(rows, tosses)
 
 
 def _positive(covariance: Floats) -> Floats:

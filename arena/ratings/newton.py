@@ -149,9 +149,9 @@ def _derivatives(rows: Grouped, logits: Floats, values: Floats, precision: Float
     return gradient + precision * values, gram(rows, curvature) + np.diag(precision)
 
 
-def errors(rows: Grouped, values: Floats) -> Floats:
-    """(n,): what each row got above what was expected of it; in the order of the group."""
-    return np.asarray(rows.score - rows.weight * logistic(_logits(rows, values)))
+def chances(rows: Grouped, values: Floats) -> Floats:
+    """(n,): of the left side in each row; in the order of the group."""
+    return logistic(_logits(rows, values))
 
 
 def gram(rows: Grouped, value: Floats) -> Floats:

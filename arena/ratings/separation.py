@@ -7,15 +7,17 @@ draws from the normal distribution that the fit's covariance describes).
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from arena.ratings.arrays import POINTS, Booleans, Floats, Integers
 from arena.ratings.bradley_terry import Fit
 from arena.ratings.intervals import LEVEL, critical, difference_errors
 
-DRAWS = 4000
-AT_ONCE = 2_000_000  # differences held in memory at a time
+DRAWS = 2000
+Singles: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Separation:
     better: Booleans
     ranks: Integers
     tiers: Integers
-    threshold: float  # in standard errors, at the last step
+    threshold: float  # in standard errors, at the last step: what a further statement would need
 
     def cannot_tell(self, model: str) -> tuple[str, ...]:
         """The models that may be as good as this one, or not."""
@@ -51,27 +53,27 @@ def separate(fit: Fit, *, level: float = LEVEL, seed: int = 0) -> Separation:
     differences = fit.ratings[:, None] - fit.ratings[None, :]
     known = np.isfinite(errors) & (errors > 0)
     ratio = np.divide(np.abs(differences), errors, out=np.zeros_like(errors), where=known)
-    first, second = np.nonzero(np.triu(known, 1))
-    rejected, threshold = _step_down(fit.covariance, errors, ratio, first, second, level, seed)
-    better = np.zeros_like(known)
-    for i, j in zip(first[rejected], second[rejected], strict=True):
-        upper, lower = (i, j) if differences[i, j] > 0 else (j, i)
-        better[upper, lower] = True
+    rejected, threshold = _step_down(fit.covariance, errors, ratio, np.triu(known, 1), level, seed)
+    better = (rejected | rejected.T) & (differences > 0)
     ranks = 1 + better.sum(axis=0)
     return Separation(fit.models, better, ranks.astype(np.int64), _tiers(fit, better), threshold)
 
 
-def votes_needed(fit: Fit, one: str, other: str, *, level: float = LEVEL) -> int | None:
+def votes_needed(
+    fit: Fit, one: str, other: str, *, level: float = LEVEL, threshold: float | None = None
+) -> int | None:
     """About how many more votes between the two would settle which is better; 0 when it is settled, None when never.
 
-    It takes today's difference for the truth. Each vote brings the information p(1 − p) ÷ dispersion.
+    It takes today's difference for the truth. Each vote brings the information p(1 − p) ÷ dispersion. `threshold` is
+    how many standard errors apart the two must be, for example `Separation.threshold`; None: that of a single
+    comparison at `level`.
     """
     i, j = fit.models.index(one), fit.models.index(other)
     gap = abs(float(fit.ratings[i] - fit.ratings[j]))
     error = float(difference_errors(fit)[i, j])
     if gap < 1e-9:
         return None
-    wanted = (critical(level) / gap) ** 2
+    wanted = ((critical(level) if threshold is None else threshold) / gap) ** 2
     today = 0.0 if math.isinf(error) or error == 0 else 1.0 / error**2
     if today >= wanted:
         return 0
@@ -81,45 +83,47 @@ def votes_needed(fit: Fit, one: str, other: str, *, level: float = LEVEL) -> int
 
 
 def _step_down(
-    covariance: Floats,
-    errors: Floats,
-    ratio: Floats,
-    first: Integers,
-    second: Integers,
-    level: float,
-    seed: int,
+    covariance: Floats, errors: Floats, ratio: Floats, asked: Booleans, level: float, seed: int
 ) -> tuple[Booleans, float]:
-    """Which of the pairs differ: reject, then ask again with the pairs that are left, until none follows."""
-    rejected = np.zeros(len(first), dtype=np.bool_)
+    """Which of the `asked` pairs (M, M; upper triangle) differ.
+
+    Reject, then ask again with the pairs that are left, until none follows.
+    """
+    rejected = np.zeros_like(asked)
     threshold = critical(level)
+    draws = _draws(covariance, seed) if asked.any() else np.zeros((0, 0), dtype=np.float32)
+    scale = np.divide(1.0, errors, out=np.zeros_like(errors), where=asked).astype(np.float32)
     for _ in range(20):
-        left = ~rejected
+        left = asked & ~rejected
         if not left.any():
             break
-        threshold = _quantile(covariance, errors, first[left], second[left], level, seed)
-        new = left & (ratio[first, second] > threshold)
+        threshold = float(np.quantile(_largest(draws, np.where(left, scale, np.float32(0.0))), level))
+        new = left & (ratio > threshold)
         if not new.any():
             break
         rejected |= new
     return rejected, threshold
 
 
-def _quantile(
-    covariance: Floats, errors: Floats, first: Integers, second: Integers, level: float, seed: int
-) -> float:
-    """The level's quantile of the largest |difference| ÷ error among these pairs, if all models were equal."""
+def _draws(covariance: Floats, seed: int) -> Singles:
+    """(M, draws): ratings as they would be estimated if all models were equal."""
     known = np.where(np.isfinite(covariance), covariance, 0.0)
     values, vectors = np.linalg.eigh((known + known.T) / 2.0)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    rng = np.random.default_rng(seed)
-    scale = 1.0 / errors[first, second]
-    largest = []
-    block = max(1, AT_ONCE // len(first))
-    for start in range(0, DRAWS, block):
-        count = min(block, DRAWS - start)
-        draws = rng.standard_normal((count, len(root))) @ root.T  # (draws, M)
-        largest.append(np.abs((draws[:, first] - draws[:, second]) * scale).max(axis=1))
-    return float(np.quantile(np.concatenate(largest), level))
+    # The symmetric root: unlike the vectors themselves it has no signs that could differ from machine to machine.
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    drawn = root @ np.random.default_rng(seed).standard_normal((len(root), DRAWS))
+    return np.asarray(drawn, dtype=np.float32)
+
+
+def _largest(draws: Singles, scale: Singles) -> Singles:
+    """(draws,): the largest |difference| × scale of all pairs whose scale (M, M; upper triangle) is not 0."""
+    largest = np.zeros(draws.shape[1], dtype=np.float32)
+    for index, row in enumerate(scale):
+        others = np.flatnonzero(row)
+        if len(others):
+            apart = np.abs(draws[others] - draws[index]) * row[others, None]
+            np.maximum(largest, apart.max(axis=0), out=largest)
+    return largest
 
 
 def _tiers(fit: Fit, better: Booleans) -> Integers:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from arena.ratings import graph, newton
-from arena.ratings.arrays import CENTRE, POINTS, Floats
+from arena.ratings.arrays import CENTRE, POINTS, Booleans, Floats
 from arena.ratings.bradley_terry import (
     WEAK_PRIOR,
     Fit,
@@ -24,6 +24,8 @@ from arena.ratings.bradley_terry import (
     gauge_of,
     inverse,
     named_components,
+    precisions,
+    toss_share,
     without_gauge,
 )
 from arena.ratings.pairs import Outcomes, PairCounts
@@ -97,8 +99,12 @@ def fit(
     *,
     method: Literal["ours", "fastchat"] = "ours",
     anchor: tuple[str, float] | None = None,
+    trusted: float = 0.0,
 ) -> StyleFit:
-    """`left` and `right` are the counts of each vote's two sides, (n, 4) in the order of `FEATURES`."""
+    """`left` and `right` are the counts of each vote's two sides, (n, 4) in the order of `FEATURES`.
+
+    `trusted` is that of `bradley_terry.fit`.
+    """
     if left.shape != (len(outcomes), len(FEATURES)) or right.shape != left.shape:
         raise ValueError(f"Style counts must be ({len(outcomes)}, {len(FEATURES)}) for both sides.")
     if not (
@@ -120,7 +126,7 @@ def fit(
         names.append(POSITION)
     features = np.array(columns, dtype=np.float64).reshape(len(columns), len(outcomes))
     left_out = tuple(name for index, name in enumerate(FEATURES) if index not in used)
-    return _solve(outcomes, features, tuple(names), left_out, method, anchor)
+    return _solve(outcomes, features, tuple(names), left_out, method, anchor, trusted)
 
 
 def _solve(
@@ -130,36 +136,35 @@ def _solve(
     left_out: tuple[str, ...],
     method: str,
     anchor: tuple[str, float] | None,
+    trusted: float,
 ) -> StyleFit:
     counts = PairCounts.of(outcomes)
     size, wide = len(outcomes.models), len(outcomes.models) + len(features)
     connected = graph.components(counts.games)
     diverging = diverging_models(connected, graph.strong_components(counts.wins))
     prior = WEAK_PRIOR if diverging.any() else None
-    precision = np.zeros(wide)
     if method == "fastchat":
         prior = POINTS * np.log(10.0) / np.sqrt(FASTCHAT_SHRINKAGE)
+    # The weak prior of the effects also holds those that the others explain, or that few votes cannot tell.
+    precision = precisions(size, wide, prior)
+    if method == "fastchat":
         precision[size:] = FASTCHAT_SHRINKAGE
-    if prior is not None:
-        precision[:size] = (POINTS / prior) ** 2
     rows = newton.group(
         newton.Rows(
             size, outcomes.left, outcomes.right, outcomes.score * outcomes.weight, outcomes.weight, features
         )
     )
     gauge = gauge_of(connected, wide)
-    # A feature that the others explain leaves the Hessian flat in one direction: a hair of shrinkage holds it.
-    precision[size:] += 1e-9
     # The ratings without style are close, and cost next to nothing.
     plain = newton.solve(
         newton.group(cells(counts, position=False)), precision=precision[:size], gauge=gauge[:size, :size]
     )
     start = np.concatenate([plain.values, np.zeros(wide - size)])
     solution = newton.solve(rows, precision=precision, gauge=gauge, start=start)
-    squared = newton.errors(rows, solution.values) ** 2
     bread = without_gauge(inverse(solution.hessian + gauge), connected)
-    robust = bread if diverging.any() else bread @ newton.gram(rows, squared) @ bread
-    covariance = np.asarray(robust * POINTS**2)
+    spread, dispersion = _spread(rows, solution.values, counts, diverging, trusted)
+    meat = newton.gram(rows, spread) + np.diag(precision)
+    covariance = np.asarray(bread @ meat @ bread * POINTS**2)
     ratings = CENTRE + POINTS * solution.values[:size]
     if anchor is not None:
         ratings = ratings + (anchor[1] - ratings[outcomes.models.index(anchor[0])])
@@ -179,15 +184,23 @@ def _solve(
         components=named_components(outcomes.models, connected),
         diverging=tuple(name for name, apart in zip(outcomes.models, diverging, strict=True) if apart),
         prior=None if prior is None else float(prior),
-        dispersion=_dispersion(squared, solution.values, rows),
+        dispersion=dispersion,
         position=place.points if place else None,
         position_error=place.error if place else None,
     )
     return StyleFit(whole, effects, left_out)
 
 
-def _dispersion(squared: Floats, values: Floats, rows: newton.Grouped) -> float:
-    """The variance of a vote against that of a coin toss with the same chance."""
-    expected = np.clip((rows.score - newton.errors(rows, values)), 0.0, None)  # weight · p
-    tosses = float((expected * (rows.weight - expected)).sum())
-    return float(squared.sum()) / tosses if tosses > 0 else 1.0
+def _spread(
+    rows: newton.Grouped, values: Floats, counts: PairCounts, diverging: Booleans, trusted: float
+) -> tuple[Floats, float]:
+    """(n,) w² (y − p)², partly as coin tosses (`toss_share`), and the variance of a vote against a coin toss's."""
+    expected = newton.chances(rows, values)
+    squared = (rows.score - rows.weight * expected) ** 2
+    tosses = rows.weight**2 * expected * (1.0 - expected)
+    total = float(tosses.sum())
+    dispersion = float(squared.sum()) / total if total > 0 else 1.0
+    squares = counts.left_squares + counts.right_squares + counts.tie_squares
+    share = toss_share(counts.votes, (squares + squares.T).sum(axis=1), diverging, trusted)
+    each = np.repeat(share[rows.left, rows.right], rows.times)
+    return np.asarray((1.0 - each) * squared + each * tosses), dispersion

@@ -10,18 +10,21 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from django.db.models import F, Q, Sum
 
-from arena import boards
-from arena.boards import Board, PairRow, StyledVote, Votes
+from arena.boards import solving
+from arena.boards.solving import Board, Counter, Styled
 from arena.errors import InvalidValue
 from arena.models import CounterVersion, Listing, ListingChange, PairCounter, Snapshot, Vote
 from arena.models.leaderboard import ALL_TIME, EVERYTHING
+from arena.ratings.pairs import Outcomes
+from arena.ratings.style import FEATURES
 from workers.models import ChatModel
 
-COLUMNS = tuple(name for name in PairRow._fields if name not in ("left", "right"))
+COLUMNS = tuple(name for name in Counter._fields if name not in ("left", "right"))
 MONTHS_SHOWN = 24
-STYLE = ("length", "headers", "lists", "bold")
+SCORES = {"left": 1.0, "right": 0.0, "tie": 0.5, "both_bad": 0.5}
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -43,7 +46,7 @@ class Shown(NamedTuple):
     """One line of the table."""
 
     name: str
-    standing: boards.Standing
+    standing: solving.Standing
     organisation: str
     licence: str
     link: str
@@ -129,17 +132,17 @@ def snapshots() -> list[Snapshot]:
     return list(Snapshot.objects.defer("rows", "vote_ranges")[:200])
 
 
-def pair_rows(query: Query) -> list[PairRow]:
+def pair_rows(query: Query) -> list[Counter]:
     """The counters of a slice, one row for each ordered pair; of a range of dates, added up."""
     counters = PairCounter.objects.filter(slice=query.slice)
     if not query.dated:
         rows = counters.filter(period=ALL_TIME).values_list("left", "right", *COLUMNS)
-        return [PairRow(*row) for row in rows.order_by("left", "right")]
+        return [Counter(*row) for row in rows.order_by("left", "right")]
     days = days_of(query)
     if days is None:
         return []
     grouped = counters.filter(_periods(*days)).order_by("left", "right").values_list("left", "right")
-    return [PairRow(*row) for row in grouped.annotate(*(Sum(column) for column in COLUMNS))]
+    return [Counter(*row) for row in grouped.annotate(*(Sum(column) for column in COLUMNS))]
 
 
 def days_of(query: Query) -> tuple[date, date] | None:
@@ -172,12 +175,10 @@ def _periods(first: date, last: date) -> Q:
 
 @lru_cache(maxsize=64)
 def _solved(number: int, query: Query) -> Board:
-    rows = pair_rows(query)
-    styled = _styled(query) if query.style else None
-    return boards.solve(rows, styled)
+    return solving.solve(pair_rows(query), _styled(query) if query.style else None)
 
 
-def _styled(query: Query) -> Votes | None:
+def _styled(query: Query) -> Styled | None:
     """The single votes of a slice with the style of their answers; None where no answers are known.
 
     Unlike counters, this reads every vote of the slice that has answers.
@@ -190,14 +191,21 @@ def _styled(query: Query) -> Votes | None:
         votes = votes.filter(created_at__gte=datetime.combine(query.since, time.min, UTC))
     if query.until:
         votes = votes.filter(created_at__lt=datetime.combine(query.until + timedelta(days=1), time.min, UTC))
-    columns = [f"battle__style__{side}_{name}" for name in STYLE for side in ("left", "right")]
+    columns = [f"battle__style__{side}_{name}" for side in ("left", "right") for name in FEATURES]
     rows = votes.order_by("id").values_list(
         "battle__left_name", "battle__right_name", "choice", "weight", "battle__categories", *columns
     )
-    chosen = (row for row in rows.iterator(chunk_size=5000) if kind != "category" or wanted in row[4])
-    return boards.styled(
-        [StyledVote(row[0], row[1], row[2], row[3], row[5::2], row[6::2]) for row in chosen], STYLE
-    )
+    chosen = [
+        row
+        for row in rows.iterator(chunk_size=5000)
+        if row[0] != row[1] and (kind != "category" or wanted in row[4])
+    ]
+    if not chosen:
+        return None
+    left, right, choices, weights, _, *style = zip(*chosen, strict=True)
+    counts = np.array(style, dtype=np.float64).T  # (n, 8)
+    outcomes = Outcomes.of(left, right, [SCORES[choice] for choice in choices], weight=weights)
+    return Styled(outcomes, counts[:, : len(FEATURES)], counts[:, len(FEATURES) :])
 
 
 @lru_cache(maxsize=4)
@@ -229,24 +237,24 @@ def _monthly(number: int, name: str) -> tuple[list[str], list[dict[str, float]]]
     if known.first_day is None or known.last_day is None:
         return [], []
     months = _months(known.first_day, known.last_day)
-    by_month: dict[str, list[PairRow]] = {month: [] for month in months}
+    by_month: dict[str, list[Counter]] = {month: [] for month in months}
     rows = PairCounter.objects.filter(slice=name, period__in=months)
     for period, *values in rows.values_list("period", "left", "right", *COLUMNS):
-        by_month[period].append(PairRow(*values))
-    gathered: dict[tuple[str, str], PairRow] = {}
+        by_month[period].append(Counter(*values))
+    gathered: dict[tuple[str, str], Counter] = {}
     standings = []
     for month in months:
         for row in by_month[month]:
             gathered[row.left, row.right] = _together(gathered.get((row.left, row.right)), row)
-        standings.append(boards.ratings([gathered[key] for key in sorted(gathered)]))
+        standings.append(solving.ratings([gathered[key] for key in sorted(gathered)]))
     return months[-MONTHS_SHOWN:], standings[-MONTHS_SHOWN:]
 
 
-def _together(first: PairRow | None, second: PairRow) -> PairRow:
+def _together(first: Counter | None, second: Counter) -> Counter:
     if first is None:
         return second
     sums: list[Any] = [a + b for a, b in zip(first[2:], second[2:], strict=True)]
-    return PairRow(first.left, first.right, *sums)
+    return Counter(first.left, first.right, *sums)
 
 
 def _months(first: date, last: date) -> list[str]:

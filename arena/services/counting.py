@@ -16,9 +16,10 @@ from channels.layers import get_channel_layer
 from django.db import connection, transaction
 from django.db.models import F
 
-from arena import style_counts
 from arena.models import Battle, BattleStyle, CounterVersion, PairCounter, Vote
 from arena.models.leaderboard import ALL_TIME, EVERYTHING
+from arena.ratings import style
+from arena.ratings.style import StyleCounts
 from arena.selectors import battles
 
 logger = logging.getLogger(__name__)
@@ -109,10 +110,15 @@ def changed() -> None:
 
 def style_of(battle: Battle, left: str, right: str) -> BattleStyle:
     """Not saved. `left` and `right` are all that was answered on each side."""
+    return styled(battle, style.count(left), style.count(right))
+
+
+def styled(battle: Battle, left: StyleCounts, right: StyleCounts) -> BattleStyle:
+    """Not saved."""
     values = {
         f"{side}_{name}": number
-        for side, text in (("left", left), ("right", right))
-        for name, number in style_counts.count(text)._asdict().items()
+        for side, counts in (("left", left), ("right", right))
+        for name, number in counts._asdict().items()
     }
     return BattleStyle(battle=battle, **values)
 

@@ -1,21 +1,25 @@
 """Votes from elsewhere become battles and votes of this site, in bulk. A second import of a file adds nothing."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
 
+from arena.battle_files.rows import BattleRow
 from arena.errors import InvalidValue
 from arena.models import Battle, BattleStyle, Listing, Vote
 from arena.models.battles import SITE, fingerprint
 from arena.ratings import categories
 from arena.services import counting
-from arena.vote_files import FileVote
 
 BATCH = 5000
+LONGEST_CATEGORY = 60
+LONGEST_ID = 190
 
 
 class Result(NamedTuple):
@@ -24,10 +28,11 @@ class Result(NamedTuple):
     """Were there already, by source and id."""
 
 
-def import_votes(*, votes: Iterable[FileVote], source: str, dry_run: bool = False) -> Result:
+def import_votes(*, votes: Iterable[BattleRow], source: str, dry_run: bool = False) -> Result:
     """Add what is not there yet, in batches, and count all votes anew once at the end.
 
-    Votes without a time get that of the import. With `dry_run` nothing is written.
+    Votes without a time get that of the import; votes cast with the names in view are kept and do not count. With
+    `dry_run` nothing is written.
     """
     if not source or source == SITE or len(source) > 100:
         raise InvalidValue(
@@ -35,7 +40,7 @@ def import_votes(*, votes: Iterable[FileVote], source: str, dry_run: bool = Fals
         )
     now = timezone.now()
     added = present = 0
-    remaining = iter(votes)
+    remaining = _named(votes)
     while batch := list(islice(remaining, BATCH)):
         new = _unknown(batch, source)
         present += len(batch) - len(new)
@@ -55,7 +60,18 @@ def list_organisations(*, rows: Iterable[tuple[str, str]]) -> int:
     return len(new)
 
 
-def _unknown(batch: list[FileVote], source: str) -> list[FileVote]:
+def _named(votes: Iterable[BattleRow]) -> Iterator[BattleRow]:
+    """With ids that are unique within the file, and the same whenever it is read."""
+    seen: Counter[str] = Counter()
+    for vote in votes:
+        name = vote.external_id or "/".join((vote.left, vote.right, vote.winner, vote.voter))
+        name = name[:LONGEST_ID]
+        seen[name] += 1
+        # People may say the same thing twice; the second one's id says that it is the second.
+        yield replace(vote, external_id=f"{name}#{seen[name]}" if seen[name] > 1 else name)
+
+
+def _unknown(batch: list[BattleRow], source: str) -> list[BattleRow]:
     ids = [vote.external_id for vote in batch]
     known: set[str] = set()
     for part in _parts(ids, 500):  # a database takes so many values in one statement
@@ -65,29 +81,29 @@ def _unknown(batch: list[FileVote], source: str) -> list[FileVote]:
 
 
 @transaction.atomic
-def _write(votes: list[FileVote], source: str, now: datetime) -> None:
+def _write(votes: list[BattleRow], source: str, now: datetime) -> None:
     battles = [_battle(vote, source, now) for vote in votes]
+    both = list(zip(battles, votes, strict=True))
     Battle.objects.bulk_create(battles)
-    Vote.objects.bulk_create(_vote(battle, vote, source) for battle, vote in zip(battles, votes, strict=True))
-    BattleStyle.objects.bulk_create(style for battle in battles if (style := _style(battle)))
+    Vote.objects.bulk_create(_vote(battle, vote, source) for battle, vote in both)
+    BattleStyle.objects.bulk_create(
+        counting.styled(battle, *vote.style) for battle, vote in both if vote.style is not None
+    )
 
 
-def _style(battle: Battle) -> BattleStyle | None:
-    left, right = ("\n\n".join(str(turn[side]) for turn in battle.turns) for side in ("left", "right"))
-    return counting.style_of(battle, left, right) if left or right else None
-
-
-def _battle(vote: FileVote, source: str, now: datetime) -> Battle:
-    moment = vote.created_at or now
-    found = categories.label([categories.Turn(*turn) for turn in vote.turns]) if vote.turns else None
+def _battle(vote: BattleRow, source: str, now: datetime) -> Battle:
+    moment = datetime.fromtimestamp(vote.when, UTC) if vote.when is not None else now
+    found = categories.label(vote.turns) if vote.turns else None
     labels = [*vote.categories, *(found.categories if found else ())]
+    prompt = vote.turns[0].prompt if vote.turns else vote.prompt
     return Battle(
+        mode=Battle.Mode.ANONYMOUS if vote.anonymous else Battle.Mode.SIDE_BY_SIDE,
         left_name=vote.left,
         right_name=vote.right,
         revealed_at=moment,
-        prompt_fingerprint=fingerprint(vote.prompt) if vote.prompt else "",
+        prompt_fingerprint=fingerprint(prompt) if prompt else "",
         language=(vote.language or (found.language if found else ""))[:16],
-        categories=list(dict.fromkeys(labels)),
+        categories=list(dict.fromkeys(label[:LONGEST_CATEGORY] for label in labels)),
         source=source,
         external_id=vote.external_id,
         turns=[turn._asdict() for turn in vote.turns],
@@ -95,12 +111,15 @@ def _battle(vote: FileVote, source: str, now: datetime) -> Battle:
     )
 
 
-def _vote(battle: Battle, vote: FileVote, source: str) -> Vote:
+def _vote(battle: Battle, vote: BattleRow, source: str) -> Vote:
     return Vote(
         battle=battle,
         voter_key=f"{source}:{vote.voter}"[:100] if vote.voter else "",
-        choice=vote.choice,
+        choice=vote.winner,
         turn=max(1, len(vote.turns)),
+        weight=vote.weight,
+        counted=vote.anonymous,
+        exclusion="" if vote.anonymous else Vote.Exclusion.NAMED,
         created_at=battle.created_at,
     )
 

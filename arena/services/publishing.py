@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +12,16 @@ from typing import Any, NamedTuple
 import numpy
 from django.db import transaction
 
-from arena import boards
-from arena.boards import PairRow
+from arena import ratings
+from arena.boards import solver_1, solving
+from arena.boards.solving import Counter
 from arena.errors import InvalidValue
 from arena.models import Listing, ListingChange, Snapshot, Vote
 from arena.models.leaderboard import EVERYTHING
 from arena.services import counting
 from chatsite.accounts.models import User
+
+_SOLVED_BY = re.compile(r"solver (\d+) \(")
 
 
 class Line(NamedTuple):
@@ -43,7 +47,7 @@ def publish(*, published_by: User | None = None, slice_name: str = EVERYTHING) -
     lines = list(_counted(slice_name))
     if not lines:
         raise InvalidValue("There are no votes to publish a board of.", field="slice")
-    rows = _rows(lines)
+    rows = _rows(lines, solving.SOLVER)
     snapshot = Snapshot(
         slice=slice_name,
         votes=len(lines),
@@ -81,7 +85,9 @@ def verify(*, snapshot_id: int) -> Verdict:
         problems.append(f"Of {snapshot.votes} votes, {len(lines)} are left.")
     if votes_hash(lines) != snapshot.votes_hash:
         problems.append("The votes are not the same any more.")
-    elif _rows(lines) != snapshot.rows:
+    elif (solver := solver_of(snapshot.code_version)) not in SOLVERS:
+        problems.append(f"It was solved by solver {solver}, which {code_version()} does not have: update.")
+    elif _rows(lines, solver) != snapshot.rows:
         problems.append(f"The board comes out differently with {code_version()}.")
     return Verdict(snapshot, problems)
 
@@ -129,16 +135,33 @@ def rows_hash(rows: list[dict[str, Any]]) -> str:
 
 
 def code_version() -> str:
-    """The version, and the hash of the very code that solves."""
+    """The version, the number of the solver, and the hash of the very code that solves."""
     try:
         version = metadata.version("chatsite")
     except metadata.PackageNotFoundError:
         version = "source"
-    code = hashlib.sha256(Path(boards.__file__).read_bytes()).hexdigest()[:12]
-    return f"chatsite {version}, solver {code}, numpy {numpy.__version__}"
+    digest = hashlib.sha256()
+    for path in [Path(solving.__file__), *sorted(Path(ratings.__file__).parent.glob("*.py"))]:
+        digest.update(path.read_bytes())
+    return (
+        f"chatsite {version}, solver {solving.SOLVER} ({digest.hexdigest()[:12]}), numpy {numpy.__version__}"
+    )
 
 
-def _rows(lines: Iterable[Line]) -> list[dict[str, Any]]:
+def solver_of(version: str) -> int:
+    """The number of the solver in a `code_version`. The first one had none, only a hash."""
+    found = _SOLVED_BY.search(version)
+    return int(found.group(1)) if found else 1
+
+
+SOLVERS: dict[int, Callable[[Sequence[Counter]], Sequence[solver_1.Standing | solving.Standing]]] = {
+    1: solver_1.standings,
+    2: lambda rows: solving.solve(rows).standings,
+}
+"""Every solver that a board may have been published with."""
+
+
+def _rows(lines: Iterable[Line], solver: int) -> list[dict[str, Any]]:
     """Rounded to a thousandth of a point, which is what one may promise across machines."""
     return [
         {
@@ -150,17 +173,17 @@ def _rows(lines: Iterable[Line]) -> list[dict[str, Any]]:
             "high": round(standing.high, 3),
             "votes": standing.votes,
         }
-        for standing in boards.solve(_pair_rows(lines)).standings
+        for standing in SOLVERS[solver](_pair_rows(lines))
     ]
 
 
-def _pair_rows(lines: Iterable[Line]) -> list[PairRow]:
+def _pair_rows(lines: Iterable[Line]) -> list[Counter]:
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * len(counting.COLUMNS))
     for line in lines:
         for index, value in counting.steps(line.choice, line.weight):
             sums[line.left, line.right][index] += value
     return [
-        PairRow(left, right, *(int(value) for value in values[:4]), *values[4:])
+        Counter(left, right, *(int(value) for value in values[:4]), *values[4:])
         for (left, right), values in sorted(sums.items())
     ]
 

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from arena import leaderboard_pages as pages
+from arena.boards import pages
 from arena.errors import InvalidValue
 from arena.models import Snapshot
 from arena.selectors import leaderboard

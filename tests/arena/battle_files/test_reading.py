@@ -1,3 +1,4 @@
+import gzip
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from arena.battle_files.reading import outcomes, read
 from arena.battle_files.rows import BadFile
 from arena.battle_files.writing import write
 
-LLMFAO = Path("/work/shared/data/llmfao/crowd-comparisons.csv")
+LLMFAO = Path(__file__).parents[2] / "data/llmfao/crowd-comparisons.csv.gz"
 
 
 def said(prompt, answer):
@@ -137,10 +138,10 @@ def test_a_log_that_starts_with_a_chat_is_recognised(tmp_path):
     assert [row.winner for row in rows] == ["tie"]
 
 
-def test_it_reads_llmfao():
-    if not LLMFAO.exists():
-        pytest.skip("The votes of LLMFAO are not on this machine.")
-    votes, style, _ = outcomes(read(LLMFAO))
+def test_it_reads_llmfao(tmp_path):
+    path = tmp_path / "crowd-comparisons.csv"
+    path.write_bytes(gzip.decompress(LLMFAO.read_bytes()))
+    votes, style, _ = outcomes(read(path))
     assert len(votes) == 8931
     assert len(votes.models) == 59
     assert style is None

@@ -137,4 +137,4 @@ def test_a_vote_notes_the_style_of_the_answers():
     vote.save()
     counting.vote_changed(vote)
     style = BattleStyle.objects.get()
-    assert (style.left_lists, style.right_bold, style.left_length) == (2, 1, 2)
+    assert (style.left_lists, style.right_bold, style.left_length) == (2, 1, 4)

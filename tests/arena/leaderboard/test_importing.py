@@ -10,11 +10,12 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from arena import style_counts, vote_files
+from arena.battle_files import reading, writing
+from arena.battle_files.rows import BadFile, BattleRow
 from arena.models import Battle, BattleStyle, Listing, Vote
+from arena.ratings.categories import Turn
 from arena.selectors import leaderboard
 from arena.selectors.leaderboard import Query
-from arena.vote_files import FileVote, Rejected
 
 LLMFAO = Path(__file__).parents[2] / "data/llmfao/crowd-comparisons.csv.gz"
 
@@ -23,13 +24,6 @@ def manage(*arguments: object) -> str:
     out = StringIO()
     call_command("arena", *map(str, arguments), stdout=out)
     return out.getvalue()
-
-
-def votes_of(path: Path, kind: str) -> list[FileVote]:
-    """All rows, of which none is refused."""
-    rows = list(vote_files.read(path, kind))
-    assert all(isinstance(row, FileVote) for row in rows)
-    return [row for row in rows if isinstance(row, FileVote)]
 
 
 @pytest.fixture
@@ -49,69 +43,33 @@ def plain(write):
     )
 
 
-def test_it_reads_a_plain_csv(plain):
-    first, second, third = votes_of(plain, "csv")
-    assert (first.left, first.right, first.choice, first.voter, first.categories) == (
-        "a",
-        "b",
-        "left",
-        "1",
-        ("coding",),
-    )
-    assert (second.choice, third.choice) == ("tie", "both_bad")
-
-
-def test_it_reads_arena_rows_with_conversations(write):
-    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    row = {
-        "question_id": "q1",
-        "model_a": "a",
-        "model_b": "b",
-        "winner": "tie (bothbad)",
-        "judge": "arena_user_7",
-        "conversation_a": said,
-        "conversation_b": said,
-        "language": "English",
-        "tstamp": 1682351591.13,
-    }
-    for name, text in (("x.json", json.dumps([row])), ("x.jsonl", json.dumps(row) + "\n")):
-        (vote,) = votes_of(write(name, text), "arena")
-        assert (vote.external_id, vote.choice, vote.voter) == ("q1", "both_bad", "arena_user_7")
-        assert vote.turns == (("Hi", "Hello", "Hello"),)
-        assert vote.created_at
-        assert vote.created_at.year == 2023
-
-
-def test_it_reads_the_shape_with_a_column_for_each_winner(write):
-    row = {"id": 1, "model_a": "a", "model_b": "b", "winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0}
-    (vote,) = votes_of(write("x.jsonl", json.dumps(row)), "arena")
-    assert vote.choice == "right"
-
-
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("a,b,Left wins!,1,", "unknown winner 'Left wins!'"),
-        ("a,a,left,1,", "a is on both sides"),
-        (",b,left,1,", "left is missing"),
+        ("a,a,left,1,", "a fights itself"),
+        (",b,left,1,", "left must be the name of a chat model"),
         (f"{'x' * 201},b,left,1,", "left is longer than 200 characters"),
         ("a,b,,1,", "unknown winner ''"),
+        ("a,b,left,1", "more or fewer cells than the header"),
     ],
 )
 def test_it_refuses_a_row_with_its_line_and_the_reason(write, line, reason):
     path = write("votes.csv", f"left,right,winner,voter,category\na,b,left,1,\n{line}\n")
-    _, refused = vote_files.read(path, "csv")
-    assert isinstance(refused, Rejected)
-    assert refused.line == 3
-    assert reason in refused.reason
+    refused: list[BadFile] = []
+    assert len(list(reading.read(path, rejected=refused.append))) == 1
+    (problem,) = refused
+    assert problem.line == 3
+    assert reason in problem.problem
+    assert problem.row is not None
 
 
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("x.csv", "one,two\n1,2\n", "has no columns left, right and winner"),
-        ("x.json", "{not json", "is no JSON"),
-        ("x.jsonl", "[1, 2]", "was expected"),
+        ("x.csv", "one,two\n1,2\n", "no known columns"),
+        ("x.json", "{not json", "not JSON"),
+        ("x.jsonl", "[1, 2]", "must be a JSON object"),
     ],
 )
 @pytest.mark.django_db
@@ -124,13 +82,13 @@ def test_it_refuses_a_file_that_holds_no_votes(write, name, text, sentence):
 def test_it_refuses_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"left,right,winner\na,\xff\xfe,left\n")
-    with pytest.raises(CommandError, match="not text in UTF-8"):
-        manage("import", path, "--format", "csv")
+    with pytest.raises(CommandError, match="not UTF-8 text"):
+        manage("import", path, "--format", "plain")
 
 
 @pytest.mark.django_db
 def test_a_file_that_is_not_there_is_named():
-    with pytest.raises(CommandError, match=r"There is no file /nowhere/x\.csv"):
+    with pytest.raises(CommandError, match=r"/nowhere/x\.csv: there is no such file"):
         manage("import", "/nowhere/x.csv")
 
 
@@ -197,7 +155,7 @@ def test_answers_make_readable_battles_with_categories_and_style(write):
     assert battle.turns == [{"prompt": "Why?", "left": "**Because**", "right": "# No\n- a\n- b"}]
     assert battle.categories[0] == "knowledge"
     style = BattleStyle.objects.get()
-    assert (style.left_bold, style.right_headers, style.right_lists, style.left_length) == (1, 1, 2, 3)
+    assert (style.left_bold, style.right_headers, style.right_lists, style.left_length) == (1, 1, 2, 6)
     assert Listing.objects.get().organisation == "Aviary"
 
 
@@ -240,8 +198,63 @@ def test_what_was_exported_can_be_imported(plain, tmp_path):
     assert leaderboard.board(Query()).standings == before
 
 
-def test_style_counts_leave_code_alone():
-    text = "# Title\n\n1. one\n2. two\n* **three**\n```python\n# no header\n- no item\n```\n"
-    counts = style_counts.count(text)
-    assert (counts.headers, counts.lists, counts.bold) == (1, 3, 1)
-    assert counts.length == -(-len(text) // 4)
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["votes.json", "votes.jsonl", "votes.parquet", "votes.csv"])
+def test_every_kind_of_file_gives_the_same_board(tmp_path, name):
+    """A Parquet file of the arena's own shape fills the board as its JSON does."""
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    said = (Turn("Why is 17 prime?", "**Because**", "# No"),)
+    rows = [
+        BattleRow("a", "b", "left", voter="v", external_id="1", turns=said, when=1.7e9, categories=("own",)),
+        BattleRow("b", "c", "both_bad", external_id="2", when=1.7e9, weight=0.5),
+        BattleRow("b", "a", "left", external_id="3", when=1.7e9, anonymous=False),
+    ]
+    writing.write(tmp_path / name, rows)
+    assert "3 votes added, 0 were there, 0 rows refused." in manage("import", tmp_path / name)
+    assert "0 votes added, 3 were there" in manage("import", tmp_path / name)
+    first, second, named = (Vote.objects.get(battle__external_id=number) for number in "123")
+    assert (first.choice, first.voter_key, first.battle.created_at.year) == ("left", "votes:v", 2023)
+    assert (second.choice, second.weight, second.counted) == ("both_bad", 0.5, True)
+    assert (named.counted, named.exclusion, named.battle.mode) == (False, "named", "side_by_side")
+    assert leaderboard.board(Query()).votes == 2
+    assert leaderboard.board(Query(slice="category:own")).votes == 1
+    if not name.endswith("csv"):  # which keeps no texts
+        assert first.battle.turns == [{"prompt": "Why is 17 prime?", "left": "**Because**", "right": "# No"}]
+        assert first.battle.language == "en"
+
+
+@pytest.mark.django_db
+def test_a_fastchat_log_fills_the_board(write):
+    states = [
+        {
+            "model_name": name,
+            "conv_id": f"c-{name}",
+            "offset": 0,
+            "messages": [["USER", "Hi"], ["A", "Hello"]],
+        }
+        for name in ("a", "b")
+    ]
+    lines = [
+        {"type": "chat", "state": states[0]},
+        {"type": "leftvote", "models": ["", ""], "states": states, "ip": "1.2.3.4", "tstamp": 1.7e9},
+    ]
+    path = write("2023-11-14-conv.json", "\n".join(map(json.dumps, lines)))
+    assert "1 votes added, 0 were there, 0 rows refused." in manage("import", path)
+    battle = Battle.objects.get()
+    assert (battle.left_name, battle.right_name, battle.external_id) == ("a", "b", "c-a")
+    assert battle.turns == [{"prompt": "Hi", "left": "Hello", "right": "Hello"}]
+
+
+@pytest.mark.django_db
+def test_a_category_too_long_for_a_slice_is_cut(write):
+    manage("import", write("votes.csv", f"left,right,winner,category\na,b,left,{'x' * 500}\n"))
+    assert Battle.objects.get().categories == ["x" * 60]
+
+
+@pytest.mark.django_db
+def test_answers_without_their_fields_are_refused_by_line(write):
+    votes = write("crowd.csv", "id,prompt,model_x,model_y,worker,winner,left,right\n7,8,1,2,58,left,A,B\n")
+    with pytest.raises(CommandError, match=r"pairs\.jsonl, row 1: a pair needs id"):
+        manage("import", votes, "--answers", write("pairs.jsonl", '{"id": 7}'))
+    assert not Battle.objects.exists()

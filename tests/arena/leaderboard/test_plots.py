@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from arena import plots
+from arena.boards import plots
 
 SPACE = "{http://www.w3.org/2000/svg}"
 

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from arena.boards import solving
 from arena.models import Listing, ListingChange, Snapshot, Vote
 from arena.models.leaderboard import Immutable
 from arena.selectors import leaderboard
@@ -39,6 +40,37 @@ def test_it_holds_after_more_votes_and_exclusions(published, votes):
     vote.counted = False
     vote.save()
     assert publishing.verify(snapshot_id=published.pk).problems == []
+
+
+def as_of_the_first_solver(snapshot: Snapshot) -> None:
+    """What a board looks like that was published before the solvers had numbers."""
+    rows = publishing._rows(publishing._of_ranges(snapshot.vote_ranges), 1)
+    version = "chatsite 0.1.0, solver 0123456789ab, numpy 2.3.5"
+    Snapshot.objects.filter(pk=snapshot.pk).update(
+        rows=rows, rows_hash=publishing.rows_hash(rows), code_version=version
+    )
+
+
+def test_a_board_of_the_first_solver_still_holds(published):
+    """It comes out otherwise today, and is solved by what solved it then."""
+    today = published.rows
+    as_of_the_first_solver(published)
+    assert Snapshot.objects.get(pk=published.pk).rows != today
+    assert publishing.verify(snapshot_id=published.pk).problems == []
+    Vote.objects.filter(pk=published.vote_ranges[0][0]).update(choice="right")
+    assert publishing.verify(snapshot_id=published.pk).problems == ["The votes are not the same any more."]
+
+
+def test_a_board_of_a_solver_to_come_asks_for_an_update(published):
+    Snapshot.objects.update(code_version="chatsite 9, solver 99 (0123456789ab), numpy 3")
+    (problem,) = publishing.verify(snapshot_id=published.pk).problems
+    assert "solved by solver 99" in problem
+    assert "update" in problem
+
+
+def test_the_code_version_names_the_solver(published):
+    assert publishing.solver_of(published.code_version) == solving.SOLVER
+    assert solving.SOLVER in publishing.SOLVERS
 
 
 def test_it_notices_a_changed_vote(published):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from arena import plots
-from arena.boards import Board
+from arena.boards import plots
+from arena.boards.solving import Board
 from arena.selectors.leaderboard import Shown
 
 IN_MATRIX = 12

@@ -1,0 +1,1 @@
+"""Boards: from counted votes to a solved board, and from that to what people see."""
