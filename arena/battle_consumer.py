@@ -64,6 +64,8 @@ class BattleConsumer(ChatConsumer):
                 self._leave_room_for(frame["battle"])
                 battle = await self._call(selectors.owned_battle, battle_id=frame["battle"])
                 await self._follow_battle(battle, frame["after"])
+            case _:
+                await self._keep_going(frame)
 
     async def _accept(self, client_id: str, granted: Round) -> None:
         url = reverse("arena:battle", args=[granted.battle.pk])

@@ -50,7 +50,9 @@ class WatchFrame(TypedDict):
     """Characters that the page has of each side's last answer."""
 
 
-PageFrame: TypeAlias = StartFrame | SayFrame | AgainFrame | StopFrame | WatchFrame
+PageFrame: TypeAlias = (
+    StartFrame | SayFrame | AgainFrame | StopFrame | WatchFrame | frames.ListenFrame | frames.PingFrame
+)
 
 
 class EventFrame(TypedDict):
@@ -93,7 +95,7 @@ def parse(data: dict[str, Any]) -> PageFrame:
             return {"type": "stop", "battle": frames._uuid(data, "battle")}
         case "watch":
             return {"type": "watch", "battle": frames._uuid(data, "battle"), "after": _after(data)}
-    raise InvalidValue("type must be one of start, say, regenerate, stop and watch.", field="type")
+    return frames.standing(data, "start, say, regenerate, stop, watch, listen and ping")
 
 
 def accepted(client_id: str, granted: Round, url: str) -> dict[str, Any]:

@@ -4,16 +4,19 @@ The contract is docs/design/chat-socket.md. A socket that closes stops following
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import redis
 from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.urls import reverse
 
@@ -22,6 +25,7 @@ from arena.errors import Refused, TooFast, TooManyReplies, Unavailable
 from arena.models import Reply
 from arena.selectors import conversations as selectors
 from arena.services import conversations
+from arena.services.news import group_of
 from arena.services.watching import watch
 from chatsite.accounts.models import User
 
@@ -33,6 +37,9 @@ FOLLOWED_AT_ONCE = 16
 # A page that reconnects may send a `watch` for each reply it follows at once; a person types far more slowly.
 FRAMES_AT_ONCE = 30
 FRAMES_PER_SECOND = 5.0
+# Seconds. The channel layer forgets a group's member after a day, so each joins again long before.
+REJOIN = 3600.0
+LAYER_AWAY = 2.0
 
 T = TypeVar("T")
 
@@ -55,7 +62,7 @@ class Allowance:
 
 
 class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is untyped
-    # No channel layer: nothing is sent to groups here, and a layer costs one blocking Redis read per open page.
+    # Not by Channels' own means: there a broker that restarts would break the socket. See `_listen`.
     channel_layer_alias = ""
     parse = staticmethod(frames.parse)
 
@@ -64,6 +71,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
     def __init__(self) -> None:
         super().__init__()
         self.followed: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self.listening: asyncio.Task[None] | None = None
         self.allowance = Allowance(FRAMES_AT_ONCE, FRAMES_PER_SECOND)
 
     async def __call__(self, *args: Any) -> None:
@@ -71,10 +79,10 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             await super().__call__(*args)
         finally:
             # Here and not in `disconnect`, which a server that shuts down does not call.
-            followers = list(self.followed.values())
-            for task in followers:
+            tasks = [*self.followed.values(), *([self.listening] if self.listening else [])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def connect(self) -> None:
         # Accepted before it is closed: a browser is told the close code of an open socket only.
@@ -115,6 +123,38 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
                 self._leave_room_for(frame["reply"])
                 await self._call(selectors.owned_reply, reply_id=frame["reply"])
                 await self._follow(frame["reply"], frame["after"])
+            case _:
+                await self._keep_going(frame)
+
+    async def _keep_going(self, frame: frames.ListenFrame | frames.PingFrame) -> None:
+        if frame["type"] == "ping":
+            await self._send({"type": "pong"})
+        elif self.listening is None:
+            self.listening = asyncio.create_task(self._listen(group_of(self.user.pk)), name="listen")
+
+    async def _listen(self, group: str) -> None:
+        """Hand on what the person's other pages have done. Whoever was away from the layer says so, to be read anew."""
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        told = False
+        try:
+            while True:
+                try:
+                    await layer.group_add(group, channel)
+                    if not told:
+                        await self._send({"type": "news"})
+                        told = True
+                    news = await asyncio.wait_for(layer.receive(channel), REJOIN)
+                    await self._send(cast("frames.NewsFrame", news))
+                except TimeoutError:
+                    continue
+                except (redis.RedisError, OSError) as error:
+                    logger.info("the channel layer is away: %s", error)
+                    told = False
+                    await asyncio.sleep(LAYER_AWAY)
+        finally:
+            with contextlib.suppress(redis.RedisError, OSError):
+                await layer.group_discard(group, channel)
 
     async def _send_message(self, frame: frames.SendFrame) -> None:
         self._leave_room_for(None)

@@ -57,7 +57,15 @@ class WatchFrame(TypedDict):
     after: str
 
 
-PageFrame: TypeAlias = SendFrame | RegenerateFrame | StopFrame | WatchFrame
+class ListenFrame(TypedDict):
+    type: Literal["listen"]
+
+
+class PingFrame(TypedDict):
+    type: Literal["ping"]
+
+
+PageFrame: TypeAlias = SendFrame | RegenerateFrame | StopFrame | WatchFrame | ListenFrame | PingFrame
 
 
 # --- to the page -------------------------------------------------------------------------------------------
@@ -105,7 +113,24 @@ class ErrorFrame(TypedDict):
     message: str
 
 
-SiteFrame: TypeAlias = AcceptedFrame | EventFrame | ErrorFrame
+class NewsFrame(TypedDict):
+    """Something of the person's has changed elsewhere; with no other field: the page listens from now on."""
+
+    type: Literal["news"]
+    conversation: NotRequired[str]
+    reply: NotRequired[str]
+    """A reply that was begun."""
+    battle: NotRequired[str]
+    client_id: NotRequired[str]
+    """Of the wish that set a battle's turn going."""
+    voted: NotRequired[bool]
+
+
+class PongFrame(TypedDict):
+    type: Literal["pong"]
+
+
+SiteFrame: TypeAlias = AcceptedFrame | EventFrame | ErrorFrame | NewsFrame | PongFrame
 
 
 def error(refusal: Refused, frame: dict[str, Any]) -> ErrorFrame:
@@ -170,7 +195,17 @@ def parse(data: dict[str, Any]) -> PageFrame:
             return {"type": "stop", "reply": _uuid(data, "reply")}
         case "watch":
             return {"type": "watch", "reply": _uuid(data, "reply"), "after": _seq(data)}
-    raise InvalidValue("type must be one of send, regenerate, stop and watch.", field="type")
+    return standing(data, "send, regenerate, stop, watch, listen and ping")
+
+
+def standing(data: dict[str, Any], known: str) -> ListenFrame | PingFrame:
+    """The frames that keep a connection going, which all pages share."""
+    match data.get("type"):
+        case "listen":
+            return {"type": "listen"}
+        case "ping":
+            return {"type": "ping"}
+    raise InvalidValue(f"type must be one of {known}.", field="type")
 
 
 def _client_id(data: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from arena.models import Battle, Conversation, Message, ModerationCase, Reply, V
 from arena.models.battles import fingerprint
 from arena.selectors import battles as selectors
 from arena.selectors import conversations as conversation_selectors
-from arena.services import matchmaking, moderation, replies, terms
+from arena.services import matchmaking, moderation, news, replies, terms
 from arena.services.conversations import MAX_MESSAGE_CHARACTERS, SettingsChange, sampling_for
 from chatsite.accounts.models import User
 from workers.models import ChatModel
@@ -104,6 +104,7 @@ def regenerate(*, owner: User, battle_id: uuid.UUID, client_id: str = "") -> Rou
         assert last is not None  # a battle begins with a message
         _start_reply(last, client_id)
     assert last is not None
+    news.announce(owner.pk, battle=str(battle.pk), client_id=client_id)
     return Round(battle, last.position, last.text)
 
 
@@ -243,6 +244,7 @@ def _ask(battle: Battle, text: str, client_id: str) -> Round:
         message = Message.objects.create(conversation=conversation, position=position, text=text)
         _start_reply(message, client_id)
         Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
+    news.announce(battle.owner_id, battle=str(battle.pk), client_id=client_id)
     return Round(battle, position, text)
 
 

@@ -18,7 +18,7 @@ from arena.errors import Busy, InvalidValue, NotFound, TooManyReplies, UnknownCh
 from arena.models import Conversation, Message, Reply
 from arena.selectors import chat_models
 from arena.selectors import conversations as selectors
-from arena.services import replies
+from arena.services import news, replies
 from chatsite.accounts.models import User
 from workers.models import ChatModel
 from workers.protocol import GenerationRequest, Sampling
@@ -115,6 +115,7 @@ def show_version(*, owner: User, message_id: int) -> Conversation:
     if selectors.running(owner).filter(message__conversation=conversation).exists():
         raise Busy("The last answer is still being written. Wait for it, or stop it first.")
     _show_up_to(conversation, _newest_below(message))
+    news.announce(owner.pk, conversation=str(conversation.pk))
     return conversation
 
 
@@ -159,6 +160,7 @@ def rename(*, owner: User, conversation_id: uuid.UUID, title: str) -> Conversati
     _check_fields(conversation, prefix="")
     # Not `updated_at`: a new name must not move an old conversation to the top of the list.
     conversation.save(update_fields=["title"])
+    news.announce(owner.pk, conversation=str(conversation.pk))
     return conversation
 
 
@@ -167,6 +169,7 @@ def pin(*, owner: User, conversation_id: uuid.UUID, pinned: bool) -> Conversatio
     conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
     conversation.pinned = pinned
     conversation.save(update_fields=["pinned"])
+    news.announce(owner.pk, conversation=str(conversation.pk))
     return conversation
 
 
@@ -182,6 +185,7 @@ def erase(*, conversation: Conversation) -> None:
     _take_turns(conversation.owner_id)  # a message that is being sent would be left without its conversation
     running = Reply.objects.filter(message__conversation=conversation, status=Reply.Status.QUEUED)
     transaction.on_commit(partial(replies.abandon, list(running.values_list("id", flat=True))))
+    news.announce(conversation.owner_id, conversation=str(conversation.pk))
     conversation.delete()
 
 
@@ -333,6 +337,7 @@ def _start_reply(message: Message, client_id: str) -> Reply:
         report_key=str(reply.id),
     )
     transaction.on_commit(partial(replies.submit, request))
+    news.announce(conversation.owner_id, conversation=str(conversation.pk), reply=str(reply.pk))
     return reply
 
 

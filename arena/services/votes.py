@@ -17,7 +17,7 @@ from arena.models.battles import SITE
 from arena.ratings import categories, outliers
 from arena.ratings.pairs import Outcomes
 from arena.selectors import battles as selectors
-from arena.services import counting
+from arena.services import counting, news
 from chatsite.accounts.models import User
 from chatsite.accounts.services import usage
 from chatsite.net import subscriber
@@ -81,6 +81,7 @@ def cast_vote(
         _note(vote, note="", operator=None)
     _reveal(battle)
     counting.vote_changed(vote)
+    news.announce(owner.pk, battle=str(battle.pk), voted=True)
     return vote
 
 

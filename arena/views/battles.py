@@ -68,6 +68,16 @@ def battle(request: HttpRequest, battle_id: uuid.UUID) -> HttpResponse:
 
 @require_safe
 @for_members
+@answering_json
+def state(request: HttpRequest, battle_id: uuid.UUID) -> HttpResponse:
+    """How far a battle is, for an open page that may have missed something."""
+    owned = selectors.owned_battle(owner=member(request), battle_id=battle_id)
+    turn, _ = selectors.last_turn(owned)
+    return JsonResponse({"turns": turn, "voted": selectors.vote_of(owned) is not None})
+
+
+@require_safe
+@for_members
 def history(request: HttpRequest) -> HttpResponse:
     return render(request, "arena/battles.html", {"battles": selectors.recent(member(request), 100)})
 

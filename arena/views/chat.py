@@ -41,6 +41,15 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
 
 @require_safe
 @for_members
+def turns(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    """The turns alone, for a page that has heard that they changed."""
+    opened = _owned(request, conversation_id)
+    context = {"conversation": opened, "turns": selectors.turns(opened)}
+    return render(request, "arena/partials/turns.html", context)
+
+
+@require_safe
+@for_members
 def sidebar(request: HttpRequest) -> HttpResponse:
     if query := request.GET.get("q", "").strip():
         found = searching.search(member(request), query)

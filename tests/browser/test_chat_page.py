@@ -26,20 +26,26 @@ class Site:
     def __init__(self, page: Page) -> None:
         self.sockets: list[WebSocketRoute] = []
         self.frames: list[dict[str, Any]] = []
+        # What keeps the connection going, and is no wish.
+        self.standing: list[dict[str, Any]] = []
         self.page = page
         page.route_web_socket("**/ws/chat/", self._connected)
 
     def _connected(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
-        socket.on_message(lambda text: self.frames.append(json.loads(text)))
+        socket.on_message(lambda text: self._heard(json.loads(text)))
+
+    def _heard(self, frame: dict[str, Any]) -> None:
+        (self.standing if frame["type"] in ("listen", "ping") else self.frames).append(frame)
 
     def next_frame(self, kind: str) -> dict[str, Any]:
         """Wait for the page's next frame of this type and take it."""
         for _ in range(200):
-            for frame in self.frames:
-                if frame["type"] == kind:
-                    self.frames.remove(frame)
-                    return frame
+            for frames in (self.frames, self.standing):
+                for frame in frames:
+                    if frame["type"] == kind:
+                        frames.remove(frame)
+                        return frame
             self.page.wait_for_timeout(25)
         raise AssertionError(f"the page sent no {kind!r}")
 

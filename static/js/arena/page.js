@@ -48,6 +48,7 @@ class Page {
   #address = page.dataset.address;
   #voted = page.dataset.voted === "yes";
   #voting = false;
+  #wished = new Set();
   #pending = null; // { clientId, kind, round }
   #surprised = -1;
   #patience = 0;
@@ -104,6 +105,7 @@ class Page {
     const clientId = newId();
     this.#pending = { clientId, kind, round };
     frame.client_id = clientId;
+    this.#wished.add(clientId);
     clearAnnouncements();
     if (kind === "send") {
       this.rounds.push(round);
@@ -149,6 +151,24 @@ class Page {
     if (frame.type === "accepted") this.#accepted(frame);
     else if (frame.type === "event" && frame.battle === this.#battle) this.#event(frame);
     else if (frame.type === "error") this.#refused(frame);
+    else if (frame.type === "news" && !frame.battle) this.#compare();
+    else if (frame.type === "news" && frame.battle === this.#battle) this.#heard(frame);
+  }
+
+  // Another tab went on with this battle. Its state there is more than a few pieces: the page is read anew, and what is
+  // being written here is kept as a draft.
+  #heard({ client_id: clientId, voted }) {
+    if (this.#wished.has(clientId) || (voted && (this.#voting || this.#voted))) return;
+    location.reload();
+  }
+
+  // What was said elsewhere while nobody listened, nobody has heard.
+  async #compare() {
+    if (!this.#battle || this.#pending) return;
+    const response = await fetch(`${this.#address}state/`).catch(() => null);
+    if (!response?.ok || response.redirected || this.#pending) return;
+    const { turns, voted } = await response.json();
+    if (turns > this.rounds.length || (voted && !this.#voted && !this.#voting)) location.reload();
   }
 
   #accepted({ client_id: clientId, battle, turn }) {

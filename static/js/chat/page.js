@@ -5,14 +5,16 @@ import { Drawer } from "./drawer.js";
 import { Following } from "./scrolling.js";
 import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
+import { notify } from "./notify.js";
 import { ChatSocket } from "./socket.js";
 import { text } from "./texts.js";
-import { TurnView } from "./turn.js";
+import { signatureOf, TurnView } from "./turn.js";
 
 // The server closes the connection at 256 KiB; the frame around the text takes the rest.
 const LONGEST_FRAME = 250 * 1024; // bytes
 const PATIENCE = 1200; // ms without a connection before the page says so
 const GOOD_NEWS = 2500; // ms that "connected again" stays
+const TOGETHER = 150; // ms in which several pieces of news are one
 
 const chat = document.getElementById("chat");
 const turnList = document.getElementById("turns");
@@ -25,6 +27,9 @@ class Page {
   #banner = document.getElementById("connection");
   #disconnection = "";
   #patience = 0;
+  #news = [];
+  #rereading = 0;
+  #stale = false;
 
   constructor() {
     const key = this.#conversation || "new";
@@ -121,6 +126,70 @@ class Page {
     if (frame.type === "accepted") this.#accepted(frame);
     else if (frame.type === "event") this.#reply(frame.reply)?.handle(frame.event, { whole: frame.whole });
     else if (frame.type === "error") this.#refused(frame);
+    else if (frame.type === "news") this.#heard(frame);
+  }
+
+  // Something happened in another tab or on another device, or may have while nobody listened (news of nothing).
+  #heard(frame) {
+    this.#news.push(frame);
+    clearTimeout(this.#rereading);
+    this.#rereading = setTimeout(() => this.#takeIn(this.#news.splice(0)), TOGETHER);
+  }
+
+  #takeIn(all) {
+    const unknown = all.filter(({ reply }) => !reply || !this.#reply(reply));
+    this.#stale ||= unknown.some(({ conversation }) => !conversation || conversation === this.#conversation);
+    if (unknown.some(({ conversation }) => conversation)) this.sidebar.refresh();
+    this.#readAnew();
+  }
+
+  // Not while a wish of this page is on its way: its answer would come twice, once as news.
+  async #readAnew() {
+    if (!this.#stale || this.#pending.size || !this.#conversation) return;
+    this.#stale = false;
+    const response = await fetch(`${chat.dataset.new}${this.#conversation}/turns/`).catch(() => null);
+    if (response?.status === 404) return this.#gone();
+    if (!response?.ok || response.redirected) return;
+    const content = document.createElement("template");
+    content.innerHTML = await response.text();
+    if (this.#pending.size) this.#stale = true;
+    else this.#replaceTurns(content.content.firstElementChild);
+  }
+
+  // What is as it was stays in place, with its focus, its selection and its stream.
+  #replaceTurns(fresh) {
+    const known = new Map(this.turns.map((turn) => [turn.signature, turn]));
+    const turns = [...fresh.querySelectorAll(".turn")].map((element) => {
+      const id = signatureOf(element);
+      return known.get(id) ?? new TurnView(document.adoptNode(element), this.#changed);
+    });
+    this.#retitle(this.#conversation, fresh.dataset.title);
+    const changed = turns.length !== this.turns.length || turns.some((turn, index) => turn !== this.turns[index]);
+    if (!changed) return;
+    for (const turn of this.turns.filter((old) => !turns.includes(old))) {
+      for (const reply of turn.replies) this.socket.unfollow(reply.id);
+      turn.element.remove();
+    }
+    let next = turnList.querySelector(".turn");
+    for (const { element } of turns) {
+      if (element === next) next = next.nextElementSibling;
+      else turnList.insertBefore(element, next);
+    }
+    const added = turns.filter((turn) => !this.turns.includes(turn));
+    this.turns = turns;
+    this.#running = turns.flatMap((turn) => turn.replies).find((reply) => reply.running) ?? null;
+    this.#stopping &&= this.#running !== null;
+    this.#follow(added);
+    this.#showStart();
+    this.#showRunning();
+    this.following.contentChanged();
+  }
+
+  #gone() {
+    notify(text("deleted"));
+    this.sidebar.refresh();
+    // What is being written here is kept: its draft belongs to the next conversation then.
+    if (!this.composer.text) location.assign(chat.dataset.new);
   }
 
   #accepted({ client_id: clientId, conversation, message, reply }) {
@@ -151,6 +220,7 @@ class Page {
     this.socket.follow(reply.id, { watch: false });
     this.#run(view);
     this.following.toEnd();
+    this.#readAnew();
   }
 
   #openConversation(conversation) {
@@ -158,6 +228,9 @@ class Page {
     this.#conversation = chat.dataset.conversation = conversation.id;
     history.replaceState(history.state, "", conversation.url);
     this.sidebar.open = conversation.id;
+    const share = document.getElementById("share");
+    share.hidden = false;
+    share.querySelector("a").href = `${conversation.url}share/`;
     this.#retitle(conversation.id, conversation.title);
   }
 
@@ -185,6 +258,7 @@ class Page {
       this.composer.complain(message);
     }
     this.#showRunning();
+    this.#readAnew();
   }
 
   #takeBack({ kind, turn, edits }) {
@@ -233,7 +307,11 @@ class Page {
   }
 
   #resume() {
-    for (const turn of this.turns) {
+    this.#follow(this.turns);
+  }
+
+  #follow(turns) {
+    for (const turn of turns) {
       for (const reply of turn.replies.filter((candidate) => candidate.running)) {
         this.socket.follow(reply.id, { watch: true });
         this.#running = reply;

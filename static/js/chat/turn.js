@@ -11,6 +11,12 @@ function element(turn, selector) {
   return turn.element.querySelector(selector);
 }
 
+/** Tells whether two readings of a turn show the same: its message, versions and answers. */
+export function signatureOf(element) {
+  const answers = [...element.querySelectorAll("[data-reply]")].map((reply) => reply.dataset.reply);
+  return [element.dataset.message, element.dataset.versionTotal, ...answers].join(" ");
+}
+
 export class TurnView {
   #onChange;
   #shown = 0;
@@ -62,8 +68,13 @@ export class TurnView {
     return this.element.querySelector("[data-question]").textContent;
   }
 
+  get signature() {
+    return signatureOf(this.element);
+  }
+
   accepted(message) {
     this.element.dataset.message = message.id;
+    this.element.dataset.versionTotal = "1";
     delete this.element.dataset.pending;
     this.element.querySelector("[data-sending]").hidden = true;
   }
