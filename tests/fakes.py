@@ -14,14 +14,14 @@ from workers.connections import broker
 from workers.engines.base import Engine
 from workers.engines.scripted import Script, ScriptedEngine
 from workers.host import EngineHost
-from workers.protocol import GenerationRequest, HostedModel, Report, WorkerStatus
+from workers.protocol import GenerationRequest, HostedModel, Report, WorkerRequest, WorkerStatus
 
 
 class InProcessClient(BrokerClient):
     """A `BrokerClient` whose queue is a thread pool that runs the true host.
 
     * `host(engine)` makes a chat model alive; `host_script("parrot", "reply=Hello there&rate=50")` a scripted one.
-    * `requests` lists what was submitted.
+    * `requests` lists what was submitted, `other_requests` what asked for vectors or tokens.
     * Reports do not run in the worker's thread (a test's transaction is invisible there): `deliver_reports()` waits for
       the running requests and calls the control tasks in the caller's thread, as the control worker would.
     """
@@ -29,6 +29,7 @@ class InProcessClient(BrokerClient):
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[GenerationRequest] = []
+        self.other_requests: list[WorkerRequest] = []
         self.reports: list[tuple[str, Report]] = []
         self._engines: dict[str, Engine] = {}
         self._threads = ThreadPoolExecutor(32, thread_name_prefix="in-process-worker")
@@ -56,9 +57,12 @@ class InProcessClient(BrokerClient):
         now = time.time()
         return [WorkerStatus("in-process", tuple(models), "test", "localhost", 1, now, now)]
 
-    def submit(self, request: GenerationRequest) -> None:
+    def submit(self, request: WorkerRequest) -> None:
         super().submit(request)
-        self.requests.append(request)
+        if isinstance(request, GenerationRequest):
+            self.requests.append(request)
+        else:
+            self.other_requests.append(request)
 
     def publish(self, request_id: str, attempt: int, chat_model: str) -> None:
         self._running.append(self._threads.submit(self._host.work_on, request_id, attempt))
@@ -102,7 +106,7 @@ def heartbeat(name: str, *models: str, **values: Any) -> WorkerStatus:
     return status
 
 
-def enter(request: GenerationRequest) -> None:
+def enter(request: WorkerRequest) -> None:
     """Put a request into the ledger without a queue."""
     pipeline = broker().pipeline()
     ledger.enter(pipeline, request)

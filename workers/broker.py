@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from workers import fleet, follow, ledger
 from workers.client import NoWorker, QueueFull
 from workers.connections import UNREACHABLE, broker
-from workers.protocol import Entry, GenerationRequest, WorkerStatus
+from workers.protocol import Entry, WorkerRequest, WorkerStatus
 
 GENERATE_TASK = "workers.generate"
 # Statuses are asked for by every request; a copy this old is as good, since heartbeats come once a second.
@@ -35,7 +35,7 @@ class BrokerClient:
         self._statuses: list[WorkerStatus] = []
         self._statuses_read_at = float("-inf")
 
-    def submit(self, request: GenerationRequest) -> None:
+    def submit(self, request: WorkerRequest) -> None:
         client = broker()
         if not self._is_served(request.chat_model):
             raise NoWorker(f"No worker serves {request.chat_model} at the moment.")

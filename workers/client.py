@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
-from workers.protocol import Entry, ErrorCode, GenerationRequest, WorkerStatus
+from workers.protocol import Entry, ErrorCode, WorkerRequest, WorkerStatus
 
 __all__ = [
     "Entry",
@@ -52,7 +52,7 @@ class QueueFull(Submission):
 
 
 class WorkersClient(Protocol):
-    def submit(self, request: GenerationRequest) -> None: ...
+    def submit(self, request: WorkerRequest) -> None: ...
 
     def follow(self, request_id: str, after: str = "") -> Iterator[Entry]: ...
 
@@ -87,7 +87,7 @@ def _on_setting_changed(*, setting: str, **kwargs: object) -> None:
         reset()
 
 
-def submit(request: GenerationRequest) -> None:
+def submit(request: WorkerRequest) -> None:
     """Queue `request`. Blocks for milliseconds; call it from a thread, and after the transaction commits.
 
     Raises `NoWorker` when no live worker serves the chat model and `QueueFull` when too many requests wait.

@@ -15,19 +15,21 @@ import redis
 
 from workers import ledger, rescue, streams
 from workers.connections import UNREACHABLE
-from workers.engines.base import Engine, StopSignal
+from workers.engines.base import Engine, StopSignal, run
 from workers.protocol import (
     Delta,
     ErrorCode,
     Failed,
     Finished,
     FinishReason,
+    Gathering,
     GenerationRequest,
     HostedModel,
     ProtocolError,
     Report,
     Started,
     StreamEvent,
+    WorkerRequest,
 )
 from workers.streams import OpenStream, StreamWriter
 
@@ -45,7 +47,7 @@ SPEED_WINDOW_SECONDS = 10.0
 class _Job:
     """One attempt at a request. A worker that was taken for dead may have two of the same request for a moment."""
 
-    request: GenerationRequest
+    request: WorkerRequest
     attempt: int
     stop: StopSignal
 
@@ -151,19 +153,21 @@ class EngineHost:
         request = job.request
         stream = self._writer.open(request.id, job.attempt, on_lost=lambda: job.stop.set(LOST))
         self._writer.append(stream, Started(self.worker, job.attempt))
-        pieces = [request.prefix]
+        said = Gathering(request.prefix if isinstance(request, GenerationRequest) else "")
         # In case an engine breaks its contract and just ends.
         last: Finished | Failed = Failed(
             ErrorCode.ENGINE_FAILURE, "The model ended its answer without a reason."
         )
         for event in self._events(job):
             if isinstance(event, Delta):
-                pieces.append(event.text)
+                said.add(event)
                 self._deltas.append(time.monotonic())
                 self._writer.append(stream, event)
             elif isinstance(event, Finished | Failed):
                 last = event
                 break
+            else:
+                self._writer.append(stream, event)
         # A reply that ended by itself in the moment of the shutdown is whole.
         unfinished = isinstance(last, Finished) and last.reason is FinishReason.CANCELLED
         if unfinished and job.stop.reason == SHUTDOWN and self._flush_and_hand_over(stream, request.id):
@@ -175,7 +179,7 @@ class EngineHost:
         if stream.lost:
             self._let_go(job)
         else:
-            self._close(job, "".join(pieces), self._translate(last, job))
+            self._close(job, said, self._translate(last, job))
 
     def _let_go(self, job: _Job) -> None:
         """The stream is somebody else's. If that ended it and died before it could say so, say it."""
@@ -186,10 +190,10 @@ class EngineHost:
         if isinstance(written, Finished | Failed):
             self._close(job, streams.text_so_far(self._client, job.request.id), written)
 
-    def _close(self, job: _Job, text: str, last: Finished | Failed) -> None:
+    def _close(self, job: _Job, reply: str | Gathering, last: Finished | Failed) -> None:
         request = job.request
         if self._finish(job) and request.report_task:
-            self._report(request.report_task, Report.of(request, text, last, self.worker))
+            self._report(request.report_task, Report.of(request, reply, last, self.worker))
 
     def _finish(self, job: _Job) -> bool:
         """Close the ledger, whatever the broker does: nobody else looks after the request of a worker that lives."""
@@ -205,7 +209,7 @@ class EngineHost:
     def _events(self, job: _Job) -> Iterator[StreamEvent]:
         """The engine's events; an exception becomes `Failed`. It is logged by its place, since its text may quote."""
         try:
-            yield from self._engines[job.request.chat_model].stream(job.request, job.stop)
+            yield from run(self._engines[job.request.chat_model], job.request, job.stop)
         except Exception as error:
             *_, frame = traceback.extract_tb(error.__traceback__)
             logger.error(

@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from workers.protocol import GenerationRequest
+from workers.protocol import WorkerRequest, read_request
 
 IN_FLIGHT = "chatsite:in-flight"
 CANCELLATIONS = "chatsite:cancellations"
@@ -48,7 +48,7 @@ class Glance:
 class Record(Glance):
     """A request as the ledger has it."""
 
-    request: GenerationRequest
+    request: WorkerRequest
 
 
 # Each of the scripts that change a state takes a token of the call: redis-py sends a command again when the connection
@@ -104,7 +104,7 @@ return 1
 """
 
 
-def enter(pipeline: Any, request: GenerationRequest) -> None:
+def enter(pipeline: Any, request: WorkerRequest) -> None:
     """Add to `pipeline` the commands that enter a new request as queued."""
     now = time.time()
     pipeline.hset(
@@ -135,9 +135,7 @@ def requeue(client: redis.Redis, request_id: str, lost_attempt: int) -> int:
     return int(answer)
 
 
-def renew(
-    client: redis.Redis, request_id: str, attempt: int, request: GenerationRequest | None = None
-) -> bool:
+def renew(client: redis.Redis, request_id: str, attempt: int, request: WorkerRequest | None = None) -> bool:
     """A queued request's message is sent (again) now; its worker is given `request`, or what was there already.
 
     False when `attempt` is not queued (any more).
@@ -220,7 +218,7 @@ _GLANCED = [b"chat_model", b"state", b"attempt", b"worker", b"cancelled", b"sinc
 
 
 def _record(request_id: str, fields: Mapping[bytes, bytes]) -> Record:
-    return Record(request=GenerationRequest.from_json(fields[b"payload"]), **_glanced(request_id, fields))
+    return Record(request=read_request(fields[b"payload"]), **_glanced(request_id, fields))
 
 
 def _glanced(request_id: str, fields: Mapping[bytes, bytes | None]) -> dict[str, Any]:

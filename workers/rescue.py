@@ -20,8 +20,10 @@ from workers.protocol import (
     Failed,
     Finished,
     FinishReason,
+    GenerationRequest,
     ProtocolError,
     Report,
+    WorkerRequest,
     WorkerStatus,
 )
 
@@ -142,12 +144,22 @@ class Rescuer:
             if record is None or not streams.take_over(self._client, one.id, attempt):
                 # Somebody has ended the stream between our look and the fence.
                 return self._end(replace(one, attempt=attempt), LOST)
-            request = replace(record.request, prefix=streams.text_so_far(self._client, one.id))
+            request = self._behind_what_is_said(record.request)
+            if request is None:
+                return self._end(replace(one, attempt=attempt), LOST)
         if not ledger.renew(self._client, one.id, attempt, request):
             return False
         self._publish(one.id, attempt, one.chat_model)
         logger.info("Request %s goes on as attempt %d.", one.id, attempt)
         return True
+
+    def _behind_what_is_said(self, request: WorkerRequest) -> WorkerRequest | None:
+        """The request for another worker; None when what has been delivered cannot be gone on with."""
+        if not isinstance(request, GenerationRequest):
+            return request  # its answers say what they are of, and may come twice
+        if request.resumable:
+            return replace(request, prefix=streams.text_so_far(self._client, request.id))
+        return None if streams.anything_said(self._client, request.id) else request
 
     def _has_ended(self, one: ledger.Glance) -> bool:
         return isinstance(streams.last_event(self._client, one.id), LAST_EVENTS)

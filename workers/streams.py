@@ -36,6 +36,7 @@ from workers.protocol import (
     StreamEvent,
     decode_event,
     encode_event,
+    join_deltas,
 )
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,11 @@ def decode_entries(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[
             logger.error("An entry of a stream cannot be read: %s", error)
             event = Failed(ErrorCode.ENGINE_FAILURE, "The server could not read a part of the answer.")
         yield Entry(identifier.decode(), event)
+
+
+def anything_said(client: redis.Redis, request_id: str) -> bool:
+    """Whether a part of the answer has been written."""
+    return any(not isinstance(entry.event, Started) for entry in read(client, request_id))
 
 
 def text_so_far(client: redis.Redis, request_id: str) -> str:
@@ -251,7 +257,7 @@ class StreamWriter:
         with self._flushed:
             batch, self._dirty = list(self._dirty), set()
             for stream in batch:
-                stream.outbox += join_deltas(stream.pending)
+                stream.outbox += join_neighbours(stream.pending)
                 stream.pending = []
         batch = [stream for stream in batch if stream.outbox and not stream.lost]
         failed: set[OpenStream] = set()
@@ -320,21 +326,17 @@ class StreamWriter:
             self._complained = True
 
 
-def join_deltas(events: list[StreamEvent]) -> list[StreamEvent]:
-    """Neighbouring deltas as one, everything else as it is."""
+def join_neighbours(events: list[StreamEvent]) -> list[StreamEvent]:
+    """Neighbouring deltas as one (as far as they bring the same kind of news), everything else as it is."""
     joined: list[StreamEvent] = []
-    texts: list[str] = []
+    deltas: list[Delta] = []
     for event in events:
         if isinstance(event, Delta):
-            texts.append(event.text)
+            deltas.append(event)
             continue
-        if texts:
-            joined.append(Delta("".join(texts)))
-            texts = []
-        joined.append(event)
-    if texts:
-        joined.append(Delta("".join(texts)))
-    return joined
+        joined += [*join_deltas(deltas), event]
+        deltas = []
+    return joined + join_deltas(deltas)
 
 
 def append_last(client: redis.Redis, request_id: str, attempt: int, event: StreamEvent) -> StreamEvent | None:

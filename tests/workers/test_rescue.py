@@ -10,7 +10,20 @@ from tests.workers.support import Queue, at_once, make_request, text_of, wait_un
 from workers import follow, ledger, rescue, streams
 from workers.connections import broker
 from workers.engines.scripted import Script, ScriptedEngine
-from workers.protocol import Delta, Entry, ErrorCode, Failed, Finished, FinishReason, Report, Started
+from workers.protocol import (
+    Constraint,
+    Delta,
+    Embedded,
+    EmbeddingRequest,
+    Entry,
+    ErrorCode,
+    Failed,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    Report,
+    Started,
+)
 from workers.streams import StreamWriter
 
 STOP = Finished(FinishReason.STOP)
@@ -171,7 +184,44 @@ class TestGoingOn:
         assert queue.published == [(request_.id, 2), (request_.id, 2)]
         record = ledger.claim(valkey, request_.id, 2, "other")
         assert record is not None
+        assert isinstance(record.request, GenerationRequest)
         assert record.request.prefix == "Hel"
+
+
+class TestWhatCannotBeGoneOnWith:
+    """A grammar would begin anew in the middle of the text; vectors that come twice do no harm."""
+
+    def test_a_constrained_reply_that_has_begun_ends(self, valkey, queue: Queue, writer):
+        request = make_request("Hi", constraint=Constraint("json_object"))
+        enter(request)
+        heartbeat("other", "parrot")
+        die(request, writer, Delta('{"a'))
+        queue.rescuer.sweep()
+        assert queue.published == []
+        assert outcome(valkey, request) == ErrorCode.WORKER_LOST
+        assert [report.text for _, report in queue.reports] == ['{"a']
+
+    def test_a_constrained_reply_that_has_not_begun_is_made_elsewhere(self, valkey, queue: Queue, writer):
+        request = make_request("Hi", constraint=Constraint("json_object"))
+        enter(request)
+        heartbeat("other", "parrot")
+        die(request, writer)
+        queue.rescuer.sweep()
+        assert queue.published == [(request.id, 2)]
+        record = ledger.claim(valkey, request.id, 2, "other")
+        assert record is not None
+        assert record.request == request
+
+    def test_vectors_are_made_elsewhere(self, valkey, queue: Queue, writer):
+        request = EmbeddingRequest("e" * 32, "parrot", ("a", "b"), time.time() + 60, report_task="t")
+        enter(request)
+        heartbeat("other", "parrot")
+        die(request, writer, Embedded(0, ("AAAA",)))
+        queue.rescuer.sweep()
+        assert queue.published == [(request.id, 2)]
+        record = ledger.claim(valkey, request.id, 2, "other")
+        assert record is not None
+        assert record.request == request
 
 
 class TestEnding:

@@ -76,11 +76,11 @@ class TestJoiningDeltas:
             Delta("e"),
             STOP,
         ]
-        assert streams.join_deltas(events) == [Delta("ab"), Started("w"), Delta("cde"), STOP]
+        assert streams.join_neighbours(events) == [Delta("ab"), Started("w"), Delta("cde"), STOP]
 
     def test_it_leaves_nothing_out(self):
-        assert streams.join_deltas([]) == []
-        assert streams.join_deltas([Delta("a")]) == [Delta("a")]
+        assert streams.join_neighbours([]) == []
+        assert streams.join_neighbours([Delta("a")]) == [Delta("a")]
 
 
 class TestWriting:

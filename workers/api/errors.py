@@ -160,13 +160,13 @@ def submission_error(error: Submission) -> ApiError:
     return failure(error.code, "The request was not accepted.")
 
 
-def failure(code: ErrorCode, message: str) -> ApiError:
-    """Why a generation ended without a reply."""
+def failure(code: ErrorCode, message: str, param: str = "") -> ApiError:
+    """Why a generation ended without a reply. `param`: what the engine refused."""
     match code:
         case ErrorCode.CONTEXT_OVERFLOW:
             return InvalidRequest(message, param="messages", code="context_length_exceeded")
         case ErrorCode.INVALID_REQUEST:
-            return InvalidRequest(message, code=code)
+            return InvalidRequest(message, param=param or None, code=code)
         case ErrorCode.QUEUE_FULL:
             return Busy(message, code=code, headers=retry_after(1.0))
         case ErrorCode.NO_WORKER | ErrorCode.WORKER_LOST:

@@ -2,12 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from workers.protocol import (
     Delta,
+    DetokenizeRequest,
+    EmbeddingRequest,
     ErrorCode,
     Failed,
     Finished,
@@ -16,7 +18,13 @@ from workers.protocol import (
     HostedModel,
     StreamEvent,
     Timing,
+    Tokenized,
+    TokenizeRequest,
+    TokenLogprob,
+    ToolCallDelta,
     Usage,
+    WorkerRequest,
+    lack,
 )
 
 
@@ -49,7 +57,9 @@ class StopSignal:
 class Engine(Protocol):
     """Turns messages into text. Knows nothing of users, battles or the database.
 
-    Thread-safe: `stream` runs in as many threads at once as `hosted.slots` says.
+    Thread-safe: `stream` runs in as many threads at once as `hosted.slots` says. `hosted.abilities` names what it can
+    do; `run` refuses everything else, so that `stream` never sees a parameter that it would have to ignore. An engine
+    with the ability `embeddings` is an `Embedder` too, one with `tokenize` a `Tokenizer`.
     """
 
     hosted: HostedModel
@@ -63,11 +73,64 @@ class Engine(Protocol):
         * `request.prefix` is text of this reply that has been delivered already: the engine goes on behind it and
           does not repeat it. `usage` and `max_tokens` are of the whole reply, the prefix included.
         * `None` in `request.sampling` is the engine's choice.
+        * Where a request has `tools`, the calls come as `Delta.tool_calls` and not as text; what the model thinks comes
+          as `Delta.reasoning`. With `sampling.logprobs` every token of the text has its `Delta.logprobs`.
+        * With a `constraint` the text always satisfies it, unless `max_tokens` or `stop` cut it short.
+        * With `echo` the prompt comes first, as text; it counts as prompt and not as completion.
         * `Failed` says no word of the request.
         """
 
     def close(self) -> None:
         """Free the weights. Idempotent; no request runs any more."""
+
+
+class Embedder(Protocol):
+    """An engine with the ability `embeddings`."""
+
+    def embed(self, request: EmbeddingRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
+        """Yield `Embedded`s that cover all inputs, then one `Finished` or `Failed`, as `Engine.stream` does."""
+
+
+class Tokenizer(Protocol):
+    """An engine with the ability `tokenize`."""
+
+    def tokenize(self, request: TokenizeRequest) -> Tokenized:
+        """Raises `RefusedError` for what cannot be read."""
+
+    def detokenize(self, request: DetokenizeRequest) -> str:
+        """Raises `RefusedError` for ids that do not exist."""
+
+
+class RefusedError(Exception):
+    """A value of the request that the engine cannot use: a sentence for the caller, and the parameter's name."""
+
+    def __init__(self, message: str, param: str = "", code: ErrorCode = ErrorCode.INVALID_REQUEST) -> None:
+        super().__init__(message)
+        self.message, self.param, self.code = message, param, code
+
+
+def run(engine: Engine, request: WorkerRequest, stop: StopSignal) -> Iterator[StreamEvent]:
+    """Have `engine` work on a request of any kind; the events of `Engine.stream`.
+
+    What asks for an ability that `engine.hosted` does not name is refused here, before the engine sees it.
+    """
+    if missing := lack(request, engine.hosted):
+        yield Failed(ErrorCode.INVALID_REQUEST, missing.message, param=missing.param)
+        return
+    try:
+        match request:
+            case GenerationRequest():
+                yield from engine.stream(request, stop)
+            case EmbeddingRequest():
+                yield from cast("Embedder", engine).embed(request, stop)
+            case TokenizeRequest():
+                yield cast("Tokenizer", engine).tokenize(request)
+                yield Finished(FinishReason.STOP)
+            case DetokenizeRequest():
+                yield Delta(cast("Tokenizer", engine).detokenize(request))
+                yield Finished(FinishReason.STOP)
+    except RefusedError as refusal:
+        yield Failed(refusal.code, refusal.message, param=refusal.param)
 
 
 @dataclass
@@ -83,10 +146,17 @@ class Meter:
         self._started = self.clock()
         self._first_token: float | None = None
 
-    def delta(self, text: str) -> Delta:
+    def delta(
+        self,
+        text: str = "",
+        *,
+        reasoning: str = "",
+        tool_calls: tuple[ToolCallDelta, ...] = (),
+        logprobs: tuple[TokenLogprob, ...] = (),
+    ) -> Delta:
         if self._first_token is None:
             self._first_token = self.clock() - self._started
-        return Delta(text)
+        return Delta(text, reasoning=reasoning, tool_calls=tool_calls, logprobs=logprobs)
 
     @property
     def usage(self) -> Usage:
@@ -99,5 +169,5 @@ class Meter:
     def finished(self, reason: FinishReason) -> Finished:
         return Finished(reason, self.usage, self.timing)
 
-    def failed(self, code: ErrorCode, message: str) -> Failed:
-        return Failed(code, message, self.usage, self.timing)
+    def failed(self, code: ErrorCode, message: str, param: str = "") -> Failed:
+        return Failed(code, message, self.usage, self.timing, param=param)

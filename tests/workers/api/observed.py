@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.fakes import InProcessClient
 from workers.client import QueueFull
-from workers.protocol import GenerationRequest
+from workers.protocol import WorkerRequest
 
 
 class ObservedClient(InProcessClient):
@@ -17,7 +17,7 @@ class ObservedClient(InProcessClient):
         self.cancelled: list[str] = []
         self._lock = threading.Lock()
 
-    def submit(self, request: GenerationRequest) -> None:
+    def submit(self, request: WorkerRequest) -> None:
         with self._lock:
             self.tries.append(request.chat_model)
             tried = self.tries.count(request.chat_model)

@@ -230,5 +230,5 @@ def _frame(chunks: Chunks, event: StreamEvent) -> bytes:
             return chunks.finish(event.reason, event.usage)
         case Failed():
             return sse.frame(errors.failure(event.code, event.message).body())
-        case Started():
+        case _:
             return b""
