@@ -80,6 +80,10 @@ class InProcessClient(BrokerClient):
     def deliver_reports(self, timeout: float = 10.0) -> list[Report]:
         """Wait for the running requests, then run the control task of each report. Returns the reports."""
         self.wait_idle(timeout)
+        return self.deliver_made_reports()
+
+    def deliver_made_reports(self) -> list[Report]:
+        """The same for those that are there already; what is still running is not waited for."""
         current_app.loader.import_default_modules()  # as a Celery worker does; a test may have imported none
         delivered, self.reports = self.reports, []
         for task, report in delivered:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from celery import current_app
 from channels.testing import WebsocketCommunicator
 from django.test import Client
 
@@ -133,9 +134,11 @@ async def control(workers_client: InProcessClient) -> AsyncIterator[None]:
     async def deliver() -> None:
         while True:
             if workers_client.reports:
-                await sync_to_async(workers_client.deliver_reports)()
+                # Not the waiting form: a database call of the page would wait with it, until every reply has ended.
+                await sync_to_async(workers_client.deliver_made_reports)()
             await asyncio.sleep(0.01)
 
+    current_app.loader.import_default_modules()  # takes a second, in which the page's database calls would wait
     task = asyncio.create_task(deliver())
     yield
     task.cancel()

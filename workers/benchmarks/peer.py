@@ -14,7 +14,7 @@ from workers.engines.base import StopSignal
 from workers.engines.llama_cpp import LlamaCppEngine
 from workers.protocol import ChatMessage, Delta, Finished, GenerationRequest, Sampling
 
-SYSTEM = "You are a helpful assistant."
+SYSTEM = "You are a helpful assistant. Answer clearly and correctly."
 
 
 def serve_http(engine: LlamaCppEngine) -> None:

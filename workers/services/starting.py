@@ -25,7 +25,9 @@ def add_default_chat_model() -> ChatModel | None:
         licence="Apache-2.0",
         slots=16,
         context_length=8192,
-        system_prompt="You are a helpful assistant.",
+        # The shorter "You are a helpful assistant." leaves English and French openings within 0.3 nats of each other,
+        # and the sums of another processor tip that over; this one keeps two nats between them.
+        system_prompt="You are a helpful assistant. Answer clearly and correctly.",
         temperature=0.2,
         top_p=0.9,
         hosted_here=True,
