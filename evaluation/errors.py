@@ -15,3 +15,7 @@ class Stopped(Exception):  # noqa: N818 - reads as what happened
 
 class Broken(Exception):  # noqa: N818 - reads as what happened
     """The run cannot go on: every further call would fail as well."""
+
+
+class Gone(Broken):
+    """A chat model has no worker any more. One may come back; until then no call can be made."""

@@ -5,11 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from evaluation.errors import CannotEvaluate
 from evaluation.models import CachedJudgment, Judge
 from evaluation.services import judges
+from workers.connections import UNREACHABLE
 
 
 @admin.register(Judge)
@@ -24,11 +26,11 @@ class JudgeAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own cla
             _("Elsewhere, behind an OpenAI-compatible API"),
             {"fields": ("base_url", "key_variable", "structured", "concurrency")},
         ),
-        (_("How it is asked"), {"fields": ("temperature", "max_tokens")}),
-        (_("What it costs"), {"fields": ("prompt_price", "completion_price")}),
+        (gettext_lazy("How it is asked"), {"fields": ("temperature", "max_tokens")}),
+        (gettext_lazy("What it costs"), {"fields": ("prompt_price", "completion_price")}),
     )
 
-    @admin.display(description=_("Could judge now"))
+    @admin.display(description=gettext_lazy("Could judge now"))
     def state(self, judge: Judge) -> str:
         if not judge.model:
             return "–"  # the form for a new one
@@ -36,9 +38,9 @@ class JudgeAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own cla
             judges.check(judge=judge)
         except CannotEvaluate as error:
             return str(error)
-        except (OSError, ConnectionError):
-            return "The broker cannot be reached."
-        return "Yes"
+        except UNREACHABLE:
+            return _("The broker cannot be reached.")
+        return _("Yes")
 
 
 @admin.register(CachedJudgment)

@@ -8,6 +8,7 @@ from functools import partial
 
 from evaluation.calls.base import Call, CallFailed, Completion
 from workers import client
+from workers.connections import UNREACHABLE
 from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, GenerationRequest
 
 # What another attempt may mend; the rest (a prompt that is too long, say) would end the same way.
@@ -38,6 +39,8 @@ class CatalogCaller:
         await self._submit(request)
         try:
             text, last = await self._read(request.id)
+        except UNREACHABLE as error:
+            raise _broker_gone(error) from error
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):  # it ends by its deadline otherwise
                 await asyncio.shield(asyncio.to_thread(client.cancel, request.id))
@@ -63,8 +66,8 @@ class CatalogCaller:
             ) from None
         except client.NoWorker as error:
             raise CallFailed(str(error), code=error.code, transient=True) from None
-        except (OSError, ConnectionError) as error:
-            raise CallFailed("The broker cannot be reached.", code="broker", transient=True) from error
+        except UNREACHABLE as error:
+            raise _broker_gone(error) from error
 
     async def _read(self, request_id: str) -> tuple[str, Finished | Failed]:
         pieces: list[str] = []
@@ -77,3 +80,10 @@ class CatalogCaller:
 
     async def close(self) -> None:
         """Nothing to free."""
+
+
+def _broker_gone(error: BaseException) -> CallFailed:
+    # redis-py's errors are none of Python's own; the name alone, since their text holds the address.
+    return CallFailed(
+        f"The broker cannot be reached ({type(error).__name__}).", code="broker", transient=True
+    )

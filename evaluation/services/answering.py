@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from evaluation.calls import Call, Caller, CatalogCaller, Outcome
-from evaluation.errors import Broken
+from evaluation.errors import Broken, Gone
 from evaluation.models import EvaluationRun, StoredAnswer
 from evaluation.records import Question
 from evaluation.services.settings import DEFAULT_MAX_TOKENS, room, storable, temperature_of
 from workers.models import ChatModel
 from workers.protocol import ChatMessage, ErrorCode, Sampling
+
+# Codes of calls that fail because nobody is there to take them.
+UNREACHABLE = (ErrorCode.NO_WORKER, "broker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,11 @@ class Answering:
     def left(self) -> bool:
         return any(self._waiting.values())
 
+    @property
+    def wanted(self) -> set[str]:
+        """The chat models that still have something to answer."""
+        return {name for name, waiting in self._waiting.items() if waiting}
+
     def ready(self) -> tuple[AnswerKey, Caller, Call] | None:
         """The next call to start; None when all chat models have what they can take, or nothing is left."""
         for name, waiting in self._waiting.items():
@@ -63,8 +71,9 @@ class Answering:
         """Store what came of a call. Raises `Broken` when the chat model is gone for good."""
         key = outcome.key
         self._busy[key.chat_model] -= 1
-        if outcome.error and (outcome.error.fatal or outcome.error.code in (ErrorCode.NO_WORKER, "broker")):
-            raise Broken(f"{key.chat_model}: {outcome.error} Start a worker for it, then resume.")
+        if outcome.error and (outcome.error.fatal or outcome.error.code in UNREACHABLE):
+            kind = Gone if outcome.error.code in UNREACHABLE else Broken
+            raise kind(f"{key.chat_model}: {outcome.error} Start a worker for it, then resume.")
         row = self._row(key)
         row.attempts += outcome.failures
         if outcome.completion is None:

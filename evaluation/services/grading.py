@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from evaluation.calls import Call, Caller, CatalogCaller, Completion, Outcome, RemoteCaller
-from evaluation.errors import Broken
+from evaluation.errors import Broken, Gone
 from evaluation.models import CachedJudgment, EvaluationRun, Judge, StoredAnswer, StoredVerdict
 from evaluation.records import Answer, Question
 from evaluation.services import asking, games
+from evaluation.services.answering import UNREACHABLE
 from evaluation.services.asking import Asked
 from evaluation.services.games import Game
 from evaluation.services.judges import key_of
 from evaluation.services.settings import room, storable
 from workers.models import ChatModel
-from workers.protocol import ChatMessage, ErrorCode, Sampling
+from workers.protocol import ChatMessage, Sampling
 
 # Calls that gave no verdict before the game is given up: the first, and one that asks for the verdict alone.
 MOST_TRIES = 2
@@ -68,6 +69,12 @@ class Grading:
     def left(self) -> bool:
         return any(self._waiting.values())
 
+    @property
+    def wanted(self) -> set[str]:
+        """The chat models of the catalog that still have something to judge."""
+        judging = (self._judges[name] for name, waiting in self._waiting.items() if waiting)
+        return {judge.model for judge in judging if not judge.remote}
+
     def ready(self) -> tuple[Game, Caller, Call] | None:
         """The next call to start. None when nothing can be started, or after a while of games that needed no call."""
         settled_before = self.done
@@ -88,8 +95,9 @@ class Grading:
         """Store the verdict, or ask once more. Raises `Broken` when the judge is gone for good."""
         game, error = outcome.key, outcome.error
         self._busy[game.judge] -= 1
-        if error and (error.fatal or error.code in (ErrorCode.NO_WORKER, "broker")):
-            raise Broken(f"Judge {game.judge}: {error} Then resume the run.")
+        if error and (error.fatal or error.code in UNREACHABLE):
+            kind = Gone if error.code in UNREACHABLE else Broken
+            raise kind(f"Judge {game.judge}: {error} Then resume the run.")
         attempt = self._open[game]
         attempt.failures += outcome.failures
         if outcome.completion is None:

@@ -19,6 +19,9 @@ from evaluation.models import EvaluationRun
 
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 2.0
+# Seconds by which the account of when a process began may move: it is counted from a boot time that follows the clock
+# as that is set.
+CLOCK_SLACK = 2
 # Claims in a row without one finished call: something ends the process each time.
 MOST_CLAIMS = 5
 
@@ -38,7 +41,8 @@ def is_gone(runner: str) -> bool:
         return False
     try:
         process = psutil.Process(int(pid))
-        return int(process.create_time()) != int(began) or process.status() == psutil.STATUS_ZOMBIE
+        another = abs(process.create_time() - int(began)) > CLOCK_SLACK
+        return another or process.status() == psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ValueError):
         return True
 

@@ -5,26 +5,35 @@ call whose outcome was stored is made again.
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Hashable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from evaluation.calls import Call, Caller, Outcome, Pool
-from evaluation.errors import Broken, Stopped
+from evaluation.errors import Broken, Gone, Stopped
 from evaluation.models import EvaluationRun
 from evaluation.selectors import runs as selectors
 from evaluation.services import leases
 from evaluation.services.answering import Answering
 from evaluation.services.grading import Grading
 from evaluation.services.leases import Lease
+from workers import client
+from workers.connections import UNREACHABLE
 
 logger = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
+P = TypeVar("P", bound="Phase[Any]")
 Tell = Callable[[EvaluationRun], None]
 
 # Seconds to wait for an outcome before the lease is looked after.
 TICK = 1.0
+# Seconds that a run of the background waits for a worker: after a power cut it is up again long before a large chat
+# model has been loaded.
+PATIENCE = 900.0
+# How often a run waits for workers that went away before it is given up.
+MOST_RETURNS = 20
 
 
 class Phase(Protocol[Key]):
@@ -35,6 +44,10 @@ class Phase(Protocol[Key]):
     def left(self) -> bool:
         """Whether `ready` has more to give, now or later."""
 
+    @property
+    def wanted(self) -> set[str]:
+        """Chat models of the catalog without which what is left cannot be done."""
+
     def ready(self) -> tuple[Key, Caller, Call] | None: ...
 
     def take(self, outcome: Outcome[Key]) -> None: ...
@@ -44,7 +57,9 @@ def execute(*, run_id: uuid.UUID, tell: Tell | None = None, with_parent: bool = 
     """Claim the run, finish it, and return it. `tell` gets it about once a second.
 
     Raises `Stopped` when it was cancelled or belongs to another process, `Broken` when it cannot go on; both leave what
-    is stored for a later resume. So does any other end of the process.
+    is stored for a later resume. So does any other end of the process. `with_parent` is for the background: it ends
+    with its parent, and waits for workers that are not there yet or went away, since nobody watches who could start
+    them.
     """
     lease = leases.claim(run_id=run_id)
     run = EvaluationRun.objects.select_related("suite").get(pk=run_id)
@@ -72,10 +87,8 @@ class _Runner:
     def work(self) -> None:
         run = self._run
         questions = selectors.questions(run=run)
-        answering = Answering(run, questions)
-        self._phase(answering, "answers_done")
-        grading = Grading(run, questions)
-        self._phase(grading, "verdicts_done", errors_before=answering.errors)
+        answering = self._finish(lambda: Answering(run, questions), "answers_done")
+        grading = self._finish(lambda: Grading(run, questions), "verdicts_done", answering.errors)
         leases.end(
             run_id=run.pk,
             status=EvaluationRun.Status.FINISHED,
@@ -84,9 +97,35 @@ class _Runner:
             errors=answering.errors + grading.errors,
         )
 
-    def _phase(self, phase: Phase[Key], counter: str, errors_before: int = 0) -> None:
+    def _finish(self, begin: Callable[[], P], counter: str, errors_before: int = 0) -> P:
+        """Work on a phase to its end. In the background it is begun again when its workers have come back."""
+        for _ in range(MOST_RETURNS):
+            phase = begin()
+            try:
+                self._await_workers(phase.wanted)
+                self._phase(phase, counter, errors_before)
+            except Gone as error:
+                if not self._with_parent:
+                    raise
+                logger.warning("Evaluation %s waits: %s", self._run.pk, error)
+            else:
+                return phase
+        raise Broken("Its chat models went away again and again. See to their workers, then resume.")
+
+    def _await_workers(self, chat_models: set[str]) -> None:
+        end = time.monotonic() + PATIENCE
+        while self._with_parent and (absent := _unserved(chat_models)):
+            if time.monotonic() > end:
+                raise Broken(
+                    f"No worker serves {', '.join(absent)}. Start one: manage.py worker --model {absent[0]}, "
+                    "then resume."
+                )
+            self._lease.keep(with_parent=True, claims=0)
+            time.sleep(TICK)
+
+    def _phase(self, phase: Phase[Any], counter: str, errors_before: int) -> None:
         first = phase.done
-        with Pool[Key](attempts=self._attempts()) as pool:
+        with Pool[Any](attempts=self._attempts()) as pool:
             while True:
                 while (ready := phase.ready()) is not None:
                     pool.start(*ready)
@@ -110,6 +149,13 @@ class _Runner:
 
     def _attempts(self) -> int:
         return int(self._run.parameters.get("attempts") or 6)
+
+
+def _unserved(chat_models: set[str]) -> list[str]:
+    try:
+        return sorted(name for name in chat_models if not client.is_served(name))
+    except UNREACHABLE:  # the broker is on its way as well
+        return sorted(chat_models)
 
 
 def _settle_cancel(run_id: uuid.UUID) -> bool:

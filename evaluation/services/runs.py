@@ -96,13 +96,16 @@ def resume(*, run: EvaluationRun, retry_errors: bool = False) -> None:
 def abandoned() -> list[uuid.UUID]:
     """The runs of the background that nobody works on though somebody should."""
     now = timezone.now()
-    background = EvaluationRun.objects.filter(status__in=leases.OPEN).exclude(parameters__foreground=True)
+    # Not by `exclude(parameters__foreground=True)`: where the key is missing SQL compares with NULL, which leaves the
+    # run out as well.
+    unfinished = EvaluationRun.objects.filter(status__in=leases.OPEN).values_list(
+        "pk", "runner", "lease_until", "created_at", "parameters__foreground"
+    )
     return [
         run_id
-        for run_id, runner, until, created in background.values_list(
-            "pk", "runner", "lease_until", "created_at"
-        )
-        if (until is None and created < now - GRACE) or (until and (until < now or leases.is_gone(runner)))
+        for run_id, runner, until, created, foreground in unfinished
+        if not foreground
+        and ((until is None and created < now - GRACE) or (until and (until < now or leases.is_gone(runner))))
     ]
 
 

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import redis
 
 from evaluation.calls import Call, CallFailed, CatalogCaller, Completion, Outcome, Pool
 from workers.protocol import ChatMessage, Sampling
@@ -45,6 +46,16 @@ def test_it_says_when_the_limit_cut_the_text(workers_client):
 def test_a_chat_model_without_worker_may_come_back(workers_client):
     error = error_of("absent")
     assert (error.code, error.transient) == ("no_worker", True)
+
+
+def test_a_broker_that_is_restarting_may_come_back(workers_client, monkeypatch):
+    def away(request):
+        raise redis.exceptions.ConnectionError("Error 111 connecting to unix:///secret/valkey.sock.")
+
+    monkeypatch.setattr(workers_client, "submit", away)
+    error = error_of("parrot")
+    assert (error.code, error.transient) == ("broker", True)
+    assert "valkey.sock" not in str(error)
 
 
 def test_a_prompt_that_is_too_long_is_not_sent_again(workers_client):

@@ -1,6 +1,8 @@
 """A run from its first answer to its last verdict, on the true engine host and a true broker."""
 
 from datetime import timedelta
+from threading import Timer
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -9,6 +11,7 @@ from evaluation.errors import Broken, Stopped
 from evaluation.models import CachedJudgment, EvaluationRun, StoredAnswer, StoredVerdict
 from evaluation.services import leases, runner, runs
 from tests.evaluation.support import TURNS, host, plan_run
+from workers import client
 
 pytestmark = pytest.mark.django_db
 
@@ -201,6 +204,74 @@ def test_a_dead_runners_run_is_taken_over(workers_client, suite, values):
     run = plan_run(suite, "parrot")
     EvaluationRun.objects.filter(pk=run.pk).update(status=Status.RUNNING, **values)
     assert runner.execute(run_id=run.pk).status == Status.FINISHED
+
+
+def test_what_nobody_works_on_in_the_background_is_abandoned(workers_client, suite):
+    host(workers_client, "parrot")
+    now = timezone.now()
+    held: dict[str, Any] = {"status": Status.RUNNING, "runner": "elsewhere:1:1"}
+    states: dict[str, dict[str, Any]] = {
+        "killed": {**held, "lease_until": now - timedelta(seconds=1)},
+        "given back": {"created_at": now - timedelta(minutes=1)},
+        "on its way to its process": {"created_at": now},
+        "at work": {**held, "lease_until": now + timedelta(seconds=20)},
+        "somebody's command": {"lease_until": now - timedelta(seconds=1), "parameters": {"foreground": True}},
+        "ended": {"status": Status.FINISHED, "lease_until": now - timedelta(seconds=1)},
+    }
+    made = {}
+    for name, values in states.items():
+        run = plan_run(suite, "parrot")
+        EvaluationRun.objects.filter(pk=run.pk).update(**values)
+        made[run.pk] = name
+    assert sorted(made[run_id] for run_id in runs.abandoned()) == ["given back", "killed"]
+
+
+def test_a_command_that_is_gone_on_with_in_the_background_is_taken_up_as_well(workers_client, suite):
+    host(workers_client, "parrot")
+    run = plan_run(suite, "parrot", parameters={"foreground": True})
+    runs.resume(run=run)
+    EvaluationRun.objects.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(minutes=1))
+    assert runs.abandoned() == [run.pk]
+
+
+def test_the_background_waits_for_a_worker_that_is_not_there_yet(workers_client, suite, monkeypatch):
+    monkeypatch.setattr(runner, "TICK", 0.01)
+    host(workers_client, "parrot")
+    run = plan_run(suite, "parrot")
+    workers_client.unhost("parrot")
+    Timer(0.3, workers_client.host_script, ["parrot"]).start()
+    assert runner.execute(run_id=run.pk, with_parent=True).status == Status.FINISHED
+
+
+def test_the_background_goes_on_when_a_worker_comes_back(workers_client, suite, monkeypatch):
+    monkeypatch.setattr(runner, "TICK", 0.01)
+    host(workers_client, "parrot")
+    run = plan_run(suite, "parrot")
+    submit, asked = workers_client.submit, []
+
+    def once_gone(request):
+        asked.append(request)
+        if len(asked) == 1:
+            raise client.NoWorker("No worker serves parrot at the moment.")
+        submit(request)
+
+    monkeypatch.setattr(workers_client, "submit", once_gone)
+    assert runner.execute(run_id=run.pk, with_parent=True).status == Status.FINISHED
+    assert len(asked) > TURNS
+
+
+def test_the_background_gives_up_a_chat_model_that_stays_away_and_says_what_helps(
+    workers_client, suite, monkeypatch
+):
+    monkeypatch.setattr(runner, "TICK", 0.01)
+    monkeypatch.setattr(runner, "PATIENCE", 0.05)
+    host(workers_client, "parrot")
+    run = plan_run(suite, "parrot")
+    workers_client.unhost("parrot")
+    with pytest.raises(Broken, match=r"manage\.py worker --model parrot"):
+        runner.execute(run_id=run.pk, with_parent=True)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
 
 
 def test_a_running_run_ends_when_somebody_cancels_it(workers_client, suite, monkeypatch):
