@@ -4,8 +4,11 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -13,7 +16,11 @@ from django.utils.translation import ngettext
 from chatsite.accounts.models import ApiKey, AuditEvent, UsageRecord, User
 from chatsite.accounts.selectors import usage
 from chatsite.accounts.services import api_keys
+from chatsite.accounts.views.plotting import usage_plot
 from chatsite.net import client_address
+
+SPANS = (7, 30, 90, 365)
+"""Days that the summary of usage can look back."""
 
 
 class ReadOnly(admin.options.BaseModelAdmin):  # type: ignore[type-arg] # Django's own takes no [] at run time
@@ -45,6 +52,13 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         (
             _("Rights"),
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+        ),
+        (
+            _("API limits"),
+            {
+                "fields": api_keys.LIMIT_FIELDS,
+                "description": _("Empty: the site's own limits, which the operator's guide names."),
+            },
         ),
         (_("Use"), {"fields": ("usage_totals", "last_login", "date_joined")}),
     )
@@ -119,7 +133,7 @@ class ApiKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("prefix", "name", "owner__username", "owner__email")
     search_help_text = _("The first characters of the key, its name, or the owner's name or e-mail")
     # The digest is left out: it is of no use to a person, and to nobody else either.
-    fields = ("owner", *(name for name in list_display if name != "owner"))
+    fields = ("owner", *(name for name in list_display if name != "owner"), *api_keys.RESTRICTING_FIELDS)
     actions = ("revoke",)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
@@ -140,6 +154,7 @@ class ApiKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(UsageRecord)
 class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    change_list_template = "admin/accounts/usagerecord/change_list.html"
     list_display = (
         "created_at",
         "user",
@@ -156,6 +171,30 @@ class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     date_hierarchy = "created_at"
     # The table grows by a row for each request; counting all of it for every filtered page is slow.
     show_full_result_count = False
+
+    def get_urls(self) -> Any:
+        summary = self.admin_site.admin_view(self.summary)
+        return [path("summary/", summary, name="accounts_usagerecord_summary"), *super().get_urls()]
+
+    def summary(self, request: HttpRequest) -> TemplateResponse:
+        """Who used what, over a span of days."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        days = next((span for span in SPANS if str(span) == request.GET.get("days")), usage.DAYS)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Usage by person, key and chat model"),
+            "opts": self.model._meta,
+            "days": days,
+            "spans": SPANS,
+            "plot": usage_plot(usage.per_day_totals(days=days)),
+            "tables": [
+                (_("Person"), usage.per_person(days=days)),
+                (_("API key"), usage.per_key(days=days)),
+                (_("Chat model"), usage.per_model(days=days)),
+            ],
+        }
+        return TemplateResponse(request, "admin/accounts/usagerecord/summary.html", context)
 
 
 @admin.register(AuditEvent)

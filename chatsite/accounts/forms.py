@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from chatsite.accounts.models import ApiKey, User
+from chatsite.accounts.services import access, api_keys
 
 # An e-mail address is the longer of the two things one may log in with.
 LONGEST_LOGIN = 254
@@ -98,13 +99,79 @@ class ProfileForm(forms.Form):
         return cleaned
 
 
-class ApiKeyForm(forms.Form):
+def _limit(label: Any) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label,
+        required=False,
+        min_value=1,
+        max_value=2**31 - 1,
+        widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+    )
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+class RestrictionsForm(forms.Form):
+    """What a key may do. The rules are `api_keys`' and `access`'."""
+
     name = forms.CharField(
         label=_("Name"),
         max_length=ApiKey._meta.get_field("name").max_length,
         help_text=_("Where you will use it, to recognise it later."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
+    allowed_models = forms.CharField(
+        label=_("Chat models"),
+        required=False,
+        max_length=20_000,
+        help_text=_("Names, separated by blanks. Empty: all."),
+        widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false"}),
+    )
+    allowed_families = forms.MultipleChoiceField(
+        label=_("Endpoints"),
+        required=False,
+        choices=list(access.FAMILIES.items()),
+        help_text=_("None chosen: all."),
+        widget=forms.CheckboxSelectMultiple,
+    )
+    allowed_addresses = forms.CharField(
+        label=_("Network addresses"),
+        required=False,
+        max_length=20_000,
+        help_text=_("For example 192.0.2.7 or 2001:db8::/32, separated by blanks. Empty: from anywhere."),
+        widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off", "spellcheck": "false"}),
+    )
+    requests_per_minute = _limit(_("Requests per minute"))
+    requests_per_day = _limit(_("Requests per day"))
+    tokens_per_minute = _limit(_("Tokens per minute"))
+    tokens_per_day = _limit(_("Tokens per day"))
+
+    @classmethod
+    def of(cls, api_key: ApiKey) -> "RestrictionsForm":
+        """The form as the key has it."""
+        lists = ("allowed_models", "allowed_addresses")
+        return cls(
+            initial={
+                "name": api_key.name,
+                "allowed_families": api_key.allowed_families,
+                **{name: " ".join(getattr(api_key, name)) for name in lists},
+                **{name: getattr(api_key, name) for name in api_keys.LIMIT_FIELDS},
+            }
+        )
+
+    def restrictions(self) -> api_keys.Restrictions:
+        data = self.cleaned_data
+        return api_keys.Restrictions(
+            models=_words(data["allowed_models"]),
+            families=data["allowed_families"],
+            addresses=_words(data["allowed_addresses"]),
+            **{name: data[name] for name in api_keys.LIMIT_FIELDS},
+        )
+
+
+class ApiKeyForm(RestrictionsForm):
     expires = forms.TypedChoiceField(
         label=_("Expires"),
         coerce=int,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import models as auth_models
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -36,7 +37,27 @@ class UserManager(UserManagerBase):
         return await sync_to_async(self.get_by_natural_key)(username)
 
 
-class User(auth_models.AbstractUser):
+class ApiLimits(models.Model):
+    """How much may be asked for through the API. An empty field sets no limit of its own."""
+
+    requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    requests_per_day = models.PositiveIntegerField(
+        _("requests per day"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        _("tokens per minute"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    tokens_per_day = models.PositiveIntegerField(
+        _("tokens per day"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+
+    class Meta:
+        abstract = True
+
+
+class User(ApiLimits, auth_models.AbstractUser):  # noqa: DJ008 - the second one's
     """A person. `email` may be empty (an operator's choice), but two people never share one."""
 
     objects: ClassVar[UserManager] = UserManager()
@@ -65,7 +86,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(revoked_at=None, owner__is_active=True).exclude(expires_at__lte=now)
 
 
-class ApiKey(models.Model):
+class ApiKey(ApiLimits):
     """A Bearer key. The key itself is shown once and never stored: only its SHA-256 digest is.
 
     A plain digest is enough here: a key holds 256 random bits, so there is nothing to guess, and the look-up
@@ -82,6 +103,18 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Three lists, each of them empty for "all": a key without restrictions needs no upkeep when a model is added.
+    allowed_models = models.JSONField(
+        default=list, blank=True, help_text=_("Names of chat models; none means all.")
+    )
+    allowed_families = models.JSONField(
+        default=list, blank=True, help_text=_("Groups of endpoints; none means all.")
+    )
+    allowed_addresses = models.JSONField(
+        default=list,
+        blank=True,
+        help_text=_("Networks it may be used from, as 192.0.2.0/24; none means all."),
+    )
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -91,6 +124,11 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it may do less than its owner."""
+        return bool(self.allowed_models or self.allowed_families or self.allowed_addresses)
 
     @property
     def expired(self) -> bool:
@@ -120,6 +158,7 @@ class UsageRecord(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        indexes = [models.Index(fields=["user", "created_at"], name="usage_of_person")]
 
     def __str__(self) -> str:
         return f"{self.chat_model}: {self.prompt_tokens} + {self.completion_tokens} tokens"
@@ -139,6 +178,7 @@ class AuditEvent(models.Model):
         PASSWORD_RESET = "password_reset", _("Password reset by mail")
         EMAIL_CHANGED = "email_changed", _("E-mail address changed")
         KEY_CREATED = "key_created", _("API key created")
+        KEY_CHANGED = "key_changed", _("API key changed")
         KEY_REVOKED = "key_revoked", _("API key revoked")
 
     kind = models.CharField(max_length=20, choices=Kind.choices)

@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from chatsite.accounts.services import passwords, usage
+from chatsite.accounts.services import passwords, quotas, usage
 from workers.protocol import Report
 
 
@@ -16,7 +16,9 @@ from workers.protocol import Report
     name="accounts.record_usage", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
 )
 def record_usage(report: dict[str, Any]) -> None:
-    """Record an API generation. The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`."""
+    """Record an API generation. The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`,
+
+    and `reserved` when its tokens were set aside."""
     parsed = Report.from_dict(report)
     key = json.loads(parsed.key)
     usage.record(
@@ -26,6 +28,10 @@ def record_usage(report: dict[str, Any]) -> None:
         report=parsed,
         chat_model=key["chat_model"],
     )
+    if key.get("reserved"):
+        quotas.settle(
+            request_id=parsed.request_id, tokens=parsed.usage.prompt_tokens + parsed.usage.completion_tokens
+        )
 
 
 @shared_task(name=passwords.SEND_RESET_MAIL_TASK)

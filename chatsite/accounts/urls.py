@@ -10,6 +10,7 @@ urlpatterns = [
     path("settings/", settings.ProfileView.as_view(), name="settings"),
     path("settings/password/", passwords.PasswordChangeView.as_view(), name="password_change"),
     path("settings/keys/", settings.ApiKeysView.as_view(), name="api_keys"),
+    path("settings/keys/<int:pk>/", settings.ApiKeyView.as_view(), name="api_key"),
     path("settings/keys/<int:pk>/revoke/", settings.api_key_revoke, name="api_key_revoke"),
     path("settings/usage/", settings.usage, name="usage"),
     path("password-reset/", passwords.PasswordResetView.as_view(), name="password_reset"),

@@ -153,6 +153,14 @@ QUEUE_LIMIT = env.integer("CHATSITE_QUEUE_LIMIT", 1000, minimum=1)
 # Answers that one person may have running at once in the chat pages.
 RUNNING_REPLIES_PER_USER = env.integer("CHATSITE_RUNNING_REPLIES_PER_USER", 4, minimum=1)
 
+# --- API limits ----------------------------------------------------------------------------------------------
+
+# What each person may ask for through the API who has no limit of their own; 0 is no limit.
+API_REQUESTS_PER_MINUTE = env.integer("CHATSITE_API_REQUESTS_PER_MINUTE", 0, minimum=0)
+API_REQUESTS_PER_DAY = env.integer("CHATSITE_API_REQUESTS_PER_DAY", 0, minimum=0)
+API_TOKENS_PER_MINUTE = env.integer("CHATSITE_API_TOKENS_PER_MINUTE", 0, minimum=0)
+API_TOKENS_PER_DAY = env.integer("CHATSITE_API_TOKENS_PER_DAY", 0, minimum=0)
+
 # --- arena -------------------------------------------------------------------------------------------------
 
 # Votes within 24 hours that count for the ratings; more are kept, but left out.

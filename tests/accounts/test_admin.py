@@ -252,3 +252,24 @@ def test_it_filters_keys_by_state(desk, alice, bob, state):
     api_keys.revoke(api_key=revoked)
     text = desk.get(f"/admin/accounts/apikey/?state={state}").content.decode()
     assert re.findall(r"field-name[^>]*>([^<]+)<", text) == [state]
+
+
+def test_the_summary_says_who_used_what(desk, alice):
+    key, _ = api_keys.create(owner=alice, name="ci-key")
+    UsageRecord.objects.create(
+        request_id="1" * 32, user=alice, api_key=key, source="api", chat_model="parrot",
+        prompt_tokens=4000, completion_tokens=711, outcome="stop",
+    )  # fmt: skip
+
+    text = desk.get("/admin/accounts/usagerecord/summary/?days=7").content.decode()
+
+    for word in ("alice", "ci-key", "parrot", "4711", 'class="plot"'):
+        assert word in text
+
+
+def test_the_summary_is_for_those_who_may_see_usage(client, alice):
+    alice.is_staff = True
+    alice.save()
+    client.force_login(alice)
+
+    assert client.get("/admin/accounts/usagerecord/summary/").status_code == 403

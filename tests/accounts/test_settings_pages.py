@@ -12,6 +12,7 @@ from django.utils import timezone
 from chatsite.accounts.models import ApiKey, AuditEvent, UsageRecord, User
 from chatsite.accounts.selectors import usage
 from chatsite.accounts.services import api_keys, limits, people
+from chatsite.accounts.services.api_keys import Restrictions
 from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -345,13 +346,87 @@ def test_it_says_so_when_nothing_was_used(page):
     assert "Nothing used yet" in page.get("/settings/usage/").content.decode()
 
 
-def test_it_shows_a_busy_month_in_one_query(page, alice, django_assert_max_num_queries):
+def test_it_shows_a_busy_month_in_a_query_for_each_table(page, alice, django_assert_max_num_queries):
     for number in range(90):
         use(alice, timezone.now() - timedelta(days=number % 30), model=f"model-{number % 3}")
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(7):
         assert page.get("/settings/usage/").status_code == 200
 
 
 def test_two_accounts_never_share_an_address(alice, bob):
     with pytest.raises(IntegrityError):
         User.objects.filter(pk=bob.pk).update(email="ALICE@example.org")
+
+
+# --- restrictions ------------------------------------------------------------------------------------------
+
+
+def test_a_new_key_can_be_restricted(page, alice):
+    answer = page.post(
+        "/settings/keys/",
+        {
+            "name": "ci", "expires": "7", "allowed_models": "parrot, org/parrot-1.0",
+            "allowed_families": ["chat", "models"],
+            "allowed_addresses": "192.0.2.9/24 2001:db8::1", "requests_per_minute": "5", "tokens_per_day": "1000",
+        },
+    )  # fmt: skip
+
+    assert answer.status_code == 201
+    key = ApiKey.objects.get(owner=alice)
+    assert key.allowed_models == ["parrot", "org/parrot-1.0"]
+    assert key.allowed_families == ["chat", "models"]
+    assert key.allowed_addresses == ["192.0.2.0/24", "2001:db8::1/128"]
+    assert (key.requests_per_minute, key.requests_per_day, key.tokens_per_day) == (5, None, 1000)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("allowed_addresses", "nowhere"), ("allowed_families", ["admin"]), ("requests_per_day", "0")],
+)
+def test_a_restriction_that_is_none_is_said_at_its_field(page, alice, field, value):
+    answer = page.post("/settings/keys/", {"name": "ci", field: value})
+
+    assert answer.status_code == 200
+    assert answer.context["form"].errors[field]
+    assert not ApiKey.objects.exists()
+
+
+def test_a_keys_restrictions_can_be_changed_and_taken_away(page, alice):
+    key, _ = api_keys.create(owner=alice, name="ci", restrictions=Restrictions(models=["parrot"]))
+    form = page.get(f"/settings/keys/{key.pk}/").content.decode()
+    assert "parrot" in form
+
+    page.post(f"/settings/keys/{key.pk}/", {"name": "nightly", "tokens_per_minute": "9"})
+
+    key.refresh_from_db()
+    assert (key.name, key.allowed_models, key.tokens_per_minute) == ("nightly", [], 9)
+    assert AuditEvent.objects.filter(kind="key_changed", user=alice).exists()
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_somebody_elses_key_is_not_there(page, bob, method):
+    key, _ = api_keys.create(owner=bob, name="ci")
+
+    assert getattr(page, method)(f"/settings/keys/{key.pk}/", {"name": "mine"}).status_code == 404
+    key.refresh_from_db()
+    assert key.name == "ci"
+
+
+def test_usage_is_shown_by_key_and_as_a_plot(page, alice):
+    key, _ = api_keys.create(owner=alice, name="ci-key")
+    UsageRecord.objects.create(
+        request_id="1" * 32, user=alice, api_key=key, source="api", chat_model="parrot",
+        prompt_tokens=70, completion_tokens=7, outcome="stop",
+    )  # fmt: skip
+
+    text = page.get("/settings/usage/").content.decode()
+
+    assert "ci-key" in text
+    assert 'class="plot"' in text
+    assert "77" in text
+
+
+def test_a_person_sees_the_limits_that_hold(page, alice, settings):
+    settings.API_TOKENS_PER_DAY = 4711
+
+    assert "4711 tokens per day" in page.get("/settings/usage/").content.decode()

@@ -9,7 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.views import APIView
 
-from workers.api import errors, threads
+from workers.api import errors, idempotency, threads
+from workers.api.authentication import check_access
+from workers.api.caller import Caller, enter
 
 
 @runtime_checkable
@@ -44,11 +46,27 @@ class ApiView(APIView):
     ) -> HttpResponseBase:
         self.args, self.kwargs = args, kwargs
         self.request = self.initialize_request(request, *args, **kwargs)
+        self.caller: Caller | None = None
+        self.entry: idempotency.Entry | None = None
+        response = await self._respond()
+        if self.caller is not None:
+            for name, value in self.caller.headers().items():
+                response.setdefault(name, value)
+        return response
+
+    async def _respond(self) -> HttpResponseBase:
         try:
             outcome = await self._handle_in_thread()
-            return await outcome.respond() if isinstance(outcome, Pending) else outcome
+            response = await outcome.respond() if isinstance(outcome, Pending) else outcome
+        except idempotency.Replay as replay:
+            return replay.response
         except Exception as error:
-            return errors.respond(error)
+            response = errors.respond(error)
+        except BaseException:
+            if self.entry is not None:
+                await threads.run(self.entry.forget)
+            raise
+        return response if self.entry is None else await self.entry.keep(response)
 
     async def _handle_in_thread(self) -> HttpResponseBase | Pending:
         outcomes: list[HttpResponseBase | Pending] = []
@@ -69,6 +87,11 @@ class ApiView(APIView):
                 f"{method} is not possible here. Use {allowed}.", headers={"allow": allowed}
             )
         self.initial(self.request, *self.args, **self.kwargs)
+        if self.request.auth is not None:
+            self.caller = check_access(self.request)
+        enter(self.caller)
+        if self.caller is not None and self.caller.limited:
+            self.entry = idempotency.begin(self.request, self.caller.api_key)
         handler: Handler = getattr(self, method.lower())
         return handler(self.request, *self.args, **self.kwargs)
 

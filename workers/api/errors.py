@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from rest_framework import exceptions as drf
 
+from chatsite.accounts.services.quotas import OverLimit
 from workers.client import NoWorker, QueueFull, Submission
 from workers.connections import UNREACHABLE
 from workers.protocol import ErrorCode
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 NO_RETRY = {"x-should-retry": "false"}
 # A worker that died is back within seconds; two retries that wait this long bridge it.
 WORKER_RETURNS_AFTER = 2.0  # seconds
+# OpenAI's clients wait no longer than this, whatever they are told.
+LONGEST_RETRY = 120.0  # seconds
 
 
 class ApiError(Exception):
@@ -99,6 +102,14 @@ class MethodNotAllowed(ApiError):  # noqa: N818
     code = "method_not_allowed"
 
 
+class Conflict(ApiError):  # noqa: N818
+    """Clients try again; say `NO_RETRY` where that cannot help."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
+
+
 class TooLarge(ApiError):  # noqa: N818
     status = 413
     type = "invalid_request_error"
@@ -133,6 +144,33 @@ class TimedOut(ApiError):  # noqa: N818
 def retry_after(seconds: float) -> dict[str, str]:
     """Both headers: the standard one counts whole seconds, OpenAI's clients prefer the milliseconds."""
     return {"retry-after": str(math.ceil(seconds)), "retry-after-ms": str(round(seconds * 1000))}
+
+
+def over_limit(error: OverLimit) -> Busy:
+    """A limit of the caller's is used up. What cannot succeed within minutes is not worth a retry."""
+    period = "day" if error.per_day else "minute"
+    # What a client sees in the headers is the limit that stopped it.
+    standing = {
+        f"x-ratelimit-limit-{error.kind}": str(error.limit),
+        f"x-ratelimit-remaining-{error.kind}": "0",
+    }
+    if error.hopeless:
+        return Busy(
+            f"The request needs about {error.amount} {error.kind}, and the limit is {error.limit} per {period}. "
+            "Make it shorter, or set 'max_tokens' lower.",
+            headers={**standing, **NO_RETRY},
+        )
+    text = f"The limit of {error.limit} {error.kind} per {period} is used up."
+    if error.retry_after > LONGEST_RETRY:
+        return Busy(
+            f"{text} It starts anew in {math.ceil(error.retry_after / 60)} minutes.",
+            code="insufficient_quota",
+            headers={**standing, **retry_after(error.retry_after), **NO_RETRY},
+        )
+    return Busy(
+        f"{text} Try again in {math.ceil(error.retry_after)} seconds.",
+        headers={**standing, **retry_after(error.retry_after)},
+    )
 
 
 def model_not_found(name: str) -> NotFound:

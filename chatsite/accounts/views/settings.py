@@ -15,12 +15,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_safe
 from django.views.generic import FormView
 
-from chatsite.accounts.forms import ApiKeyForm, ProfileForm
+from chatsite.accounts.forms import ApiKeyForm, ProfileForm, RestrictionsForm
 from chatsite.accounts.models import ApiKey, User
 from chatsite.accounts.selectors import usage as usage_selector
-from chatsite.accounts.services import api_keys, limits, people
+from chatsite.accounts.services import api_keys, limits, people, quotas
 from chatsite.accounts.services.limits import Count
 from chatsite.accounts.views.limited import LimitedMixin
+from chatsite.accounts.views.plotting import usage_plot
 from chatsite.net import client_address
 
 
@@ -81,6 +82,7 @@ class ApiKeysView(FormView):  # type: ignore[type-arg]
                 name=form.cleaned_data["name"],
                 expires_at=form.expires_at(),
                 address=client_address(self.request),
+                restrictions=form.restrictions(),
             )
         except ValidationError as error:
             form.add_error(None, error)
@@ -91,6 +93,44 @@ class ApiKeysView(FormView):  # type: ignore[type-arg]
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         keys = ApiKey.objects.filter(owner=self.request.user, revoked_at=None)
         return super().get_context_data(**kwargs, api_keys=keys)
+
+
+@method_decorator([login_required, never_cache], name="dispatch")
+class ApiKeyView(FormView):  # type: ignore[type-arg]
+    """One key: its name and restrictions can be changed, its expiry and itself cannot."""
+
+    template_name = "accounts/api_key.html"
+    form_class = RestrictionsForm
+    request: AuthenticatedRequest
+
+    def get_form(self, form_class: Any = None) -> RestrictionsForm:
+        api_key = self._api_key()
+        return (
+            RestrictionsForm(self.request.POST)
+            if self.request.method == "POST"
+            else RestrictionsForm.of(api_key)
+        )
+
+    def form_valid(self, form: RestrictionsForm) -> HttpResponse:
+        try:
+            api_keys.change(
+                api_key=self._api_key(),
+                name=form.cleaned_data["name"],
+                restrictions=form.restrictions(),
+                address=client_address(self.request),
+            )
+        except ValidationError as error:
+            form.add_error(None, error)
+            return self.form_invalid(form)
+        messages.success(self.request, _("The key is changed."))
+        return redirect("accounts:api_keys")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, api_key=self._api_key())
+
+    def _api_key(self) -> ApiKey:
+        mine = ApiKey.objects.filter(owner=self.request.user, revoked_at=None)
+        return get_object_or_404(mine, pk=self.kwargs["pk"])
 
 
 @login_required
@@ -109,5 +149,13 @@ def api_key_revoke(request: AuthenticatedRequest, pk: int) -> HttpResponse:
 @never_cache
 def usage(request: AuthenticatedRequest) -> HttpResponse:
     rows = usage_selector.per_day(user=request.user)
-    context = {"rows": rows, "totals": usage_selector.totals(rows), "days": usage_selector.DAYS}
+    context = {
+        "rows": rows,
+        "totals": usage_selector.totals(rows),
+        "days": usage_selector.DAYS,
+        "plot": usage_plot(usage_selector.per_day_totals(user=request.user)),
+        "models": usage_selector.per_model(user=request.user),
+        "keys": usage_selector.per_key(user=request.user),
+        "limits": quotas.limits_of(request.user),
+    }
     return TemplateResponse(request, "accounts/usage.html", context)

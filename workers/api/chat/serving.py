@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 
 from chatsite.accounts.models import ApiKey
 from workers import client
-from workers.api import errors, sse, threads
+from workers.api import errors, sse, submission, threads
 from workers.api.base import json_response
 from workers.api.chat import protocol
 from workers.api.chat.protocol import ChatCompletionRequest, Chunks
@@ -70,10 +70,7 @@ def submit(
             }
         ),
     )
-    try:
-        client.submit(generation)
-    except client.Submission as error:
-        raise errors.submission_error(error) from error
+    submission.submit(generation)
     return Reply(request=request, request_id=request_id, created=int(now))
 
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from chatsite.accounts.services import access
 from workers import client
-from workers.api import errors
+from workers.api import caller, errors
 from workers.api.models import protocol
 from workers.models import ChatModel
 
@@ -13,7 +14,7 @@ def find(name: str) -> ChatModel:
     # PostgreSQL refuses a NUL, and half a surrogate pair cannot be sent to any database.
     if name.isprintable() and name.isascii():
         chat_model = ChatModel.objects.published().filter(name=name).first()
-        if chat_model is not None:
+        if chat_model is not None and _allowed(chat_model):
             return chat_model
     raise errors.model_not_found(name)
 
@@ -29,5 +30,12 @@ def catalog() -> dict[str, Any]:
         [
             protocol.model_object(chat_model, ready=any(s.serves(chat_model.name) for s in statuses))
             for chat_model in ChatModel.objects.published()
+            if _allowed(chat_model)
         ]
     )
+
+
+def _allowed(chat_model: ChatModel) -> bool:
+    """For a key that may not use it, a chat model does not exist."""
+    who = caller.current()
+    return who is None or access.may_use(api_key=who.api_key, chat_model=chat_model.name)
