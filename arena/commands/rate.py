@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from arena.battle_files.reading import outcomes
 from arena.commands import Say, files
-from arena.ratings import bradley_terry, elo, intervals, separation, style
+from arena.ratings import bradley_terry, elo, intervals, separation, style, ties
 from arena.ratings.arrays import Floats
 from arena.ratings.bradley_terry import Fit
 from arena.ratings.intervals import Bootstrap, Intervals
@@ -43,6 +43,10 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--position", action="store_true", help="bt: also fit the advantage of the left side."
     )
+    parser.add_argument(
+        "--ties", choices=("half", *ties.KINDS), default="half",
+        help="bt: a tie is half a win for each (default), or a result of its own.",
+    )  # fmt: skip
     parser.add_argument("--prior", type=float, help="Standard deviation of a normal prior, in points.")
     parser.add_argument("--level", type=float, default=0.95, help="Of the intervals (default: %(default)s).")
     parser.add_argument("--seed", type=int, default=0)
@@ -65,6 +69,8 @@ def solve(votes: Outcomes, left: Floats | None, right: Floats | None, options: d
     method = options["method"]
     if method == "elo":
         return _elo(votes, anchor, options)
+    if method == "bt" and options["ties"] != "half":
+        return _with_ties(ties.fit(PairCounts.of(votes), options["ties"], anchor=anchor), options)
     if method == "bt":
         counts = PairCounts.of(votes)
         fit = bradley_terry.fit(counts, prior=options["prior"], anchor=anchor, position=options["position"])
@@ -143,6 +149,14 @@ def _check(options: dict[str, Any]) -> None:
         raise CommandError("--position and --prior are for --method bt.")
     if method == "elo" and options["cluster"]:
         raise CommandError("--cluster is for --method bt.")
+    if options["ties"] != "half" and (
+        method != "bt"
+        or options["position"]
+        or options["cluster"]
+        or options["bootstrap"]
+        or options["prior"]
+    ):
+        raise CommandError("--ties is for --method bt alone; a tie model has robust intervals of its own.")
     if options["position"] and (options["cluster"] or options["bootstrap"]):
         raise CommandError("--position has robust intervals only; leave out --cluster and --bootstrap.")
 
@@ -171,6 +185,15 @@ def _with_bounds(fit: Fit, votes: Outcomes, counts: PairCounts, options: dict[st
         else ()
     )
     return _board(fit, intervals.of(fit, level), how, position)
+
+
+def _with_ties(found: ties.TieFit, options: dict[str, Any]) -> Board:
+    name = {"davidson": "Davidson's ν", "rao-kupper": "Rao and Kupper's δ"}[found.kind]
+    note = (
+        f"{name} is {found.parameter:.3f} ± {1.96 * found.error:.3f}: two equal chat models tie in "
+        f"{found.even:.0%} of their votes."
+    )
+    return _board(found.fit, intervals.of(found.fit, options["level"]), f"robust, {found.kind}", (note,))
 
 
 def _resampled(votes: Outcomes, counts: PairCounts, options: dict[str, Any]) -> tuple[Bootstrap, str]:

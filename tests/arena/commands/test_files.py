@@ -147,3 +147,53 @@ def test_undefeated_models_and_groups_that_never_met_are_told(tmp_path):
     text = run("rate", path)
     assert "2 groups never met" in text
     assert "held by a prior of 1000 points: a, b." in text
+
+
+def test_a_tie_can_be_a_result_of_its_own(battles):
+    plain, davidson, kupper = (
+        json.loads(run("rate", battles, "--json", *more))
+        for more in ((), ("--ties", "davidson"), ("--ties", "rao-kupper"))
+    )
+    order = [row["model"] for row in plain["ratings"]]
+    for found, sign in ((davidson, "ν"), (kupper, "δ")):
+        assert [row["model"] for row in found["ratings"]] == order
+        assert found["gradient_norm"] < 1e-8
+        assert found["ratings"][0]["lower"] < found["ratings"][0]["rating"] < found["ratings"][0]["upper"]
+        assert sign in found["notes"][0]
+    # Among the votes that decide, the best wins more often than when its ties count as half a loss.
+    assert davidson["ratings"][0]["rating"] > plain["ratings"][0]["rating"]
+
+
+def test_a_tie_model_stands_alone(battles):
+    with pytest.raises(CommandError, match="--ties is for --method bt alone"):
+        run("rate", battles, "--ties", "davidson", "--bootstrap", "10")
+    with pytest.raises(CommandError, match="nothing to fit"):
+        run("rate", battles, "--ties", "davidson", "--no-ties")
+
+
+def test_it_states_the_price_of_a_rank(battles):
+    text = run("simulate", battles, "--target", "c", "--most", "2000", "--clones", "1")
+    assert "c among 6 chat models with 3000 honest votes" in text
+    for part in (
+        "target-only",
+        "omnipresent",
+        "without",
+        "with",
+        "clones",
+        "beyond doubt",
+        "price of one rank",
+    ):
+        assert part in text
+    found = json.loads(run("simulate", battles, "--target", "c", "--attack", "target-only", "--json"))
+    plain = found["attacks"][0]
+    assert (plain["rank"], plain["defences"], plain["rank_before"]) == ("by rating", "without", 3)
+    assert 0 < plain["votes"] < plain["battles"]
+    assert "clones" not in found
+
+
+def test_a_made_board_can_be_attacked_and_nonsense_is_refused(battles):
+    assert "model-11 among 20 chat models" in run("simulate", "--attack", "target-only", "--most", "50")
+    with pytest.raises(CommandError, match="no votes on nobody"):
+        run("simulate", battles, "--target", "nobody")
+    with pytest.raises(CommandError, match="--most must be"):
+        run("simulate", battles, "--most", "0")
