@@ -12,6 +12,7 @@ SUBCOMMANDS = {
     "rate": "arena.commands.rate",
     "stats": "arena.commands.stats",
     "clean": "arena.commands.clean",
+    "report": "arena.commands.report",
     "simulate": "arena.commands.simulate",
     "import": "arena.commands.importing",
     "export": "arena.commands.exporting",

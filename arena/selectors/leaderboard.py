@@ -111,6 +111,23 @@ def hidden_names() -> frozenset[str]:
     return frozenset(hidden.values_list("name", flat=True))
 
 
+def organisations() -> dict[str, str]:
+    """Of the chat models that have a leaderboard entry."""
+    return dict(Listing.objects.exclude(organisation="").values_list("name", "organisation"))
+
+
+def by_month() -> dict[str, dict[str, list[Counter]]]:
+    """All counters, by slice and month: what a board of any slice and any months is solved from."""
+    found: dict[str, dict[str, list[Counter]]] = {}
+    known = slices()
+    if known.first_day is None or known.last_day is None:
+        return found
+    rows = PairCounter.objects.filter(period__in=_months(known.first_day, known.last_day))
+    for name, month, *values in rows.values_list("slice", "period", "left", "right", *COLUMNS):
+        found.setdefault(name, {}).setdefault(month, []).append(Counter(*values))
+    return found
+
+
 def slices() -> Slices:
     return _slices(version())
 
