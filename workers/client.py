@@ -26,6 +26,7 @@ __all__ = [
     "follow",
     "is_served",
     "reset",
+    "slots",
     "state",
     "statuses",
     "submit",
@@ -126,3 +127,9 @@ def statuses() -> list[WorkerStatus]:
 def is_served(chat_model: str) -> bool:
     """Whether a live worker takes requests for `chat_model`."""
     return any(status.serves(chat_model) for status in statuses())
+
+
+def slots(chat_model: str) -> int:
+    """Requests for `chat_model` that its live workers generate at once, all together; 0 without one."""
+    hosting = (status for status in statuses() if status.serves(chat_model))
+    return sum(model.slots for status in hosting for model in status.models if model.name == chat_model)

@@ -1,9 +1,11 @@
 """Does answering a suite keep an engine as busy as it can be?
 
 The run's tokens a second, beside those of the same calls thrown at the same engine all at once: no database, no order
-of turns, nothing to wait for. That is the engine's own best on these texts.
+of turns, nothing to wait for. That is the best the engine does on these texts. The two take turns (machines are noisy),
+and the median of the ratios counts.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,24 +18,28 @@ from workers.models import ChatModel
 from workers.protocol import ChatMessage, Sampling
 
 TARGET = 0.9
+ROUNDS = 3
 TIMEOUT = 600.0
 
 
-def measure(*, questions: int, tokens: int, say: Callable[[str], None]) -> bool:
+def measure(*, questions: int, tokens: int, say: Callable[[str], None], rounds: int = ROUNDS) -> bool:
     """On the default chat model of the running stack. Whether the target holds."""
     chat_model = ChatModel.objects.filter(hosted_here=True).first() or ChatModel.objects.all()[0]
-    slots = sum(m.slots for s in client.statuses() for m in s.models if m.name == chat_model.name)
+    slots = client.slots(chat_model.name)
+    say(f"{chat_model.name} ({slots} slots), {questions} questions, {tokens} new tokens at most a turn")
     _all_at_once(chat_model, [_call(chat_model, ["Say hello."], [], 16)] * slots)  # warm
-    run, seconds = _run(chat_model.name, questions, tokens)
-    made = sum(run.answers.values_list("completion_tokens", flat=True))
-    calls = list(_calls(chat_model, run, tokens))
-    best_made, best_seconds = _all_at_once(chat_model, calls)
-    reached, best = made / seconds, best_made / best_seconds
-    say(f"{len(calls)} calls to {chat_model.name} ({slots} slots), {tokens} new tokens at most")
-    say(f"{reached:>8.1f} tokens/s  evaluate run ({made} tokens, {seconds:.1f} s)")
-    say(f"{best:>8.1f} tokens/s  the same calls all at once ({best_made} tokens, {best_seconds:.1f} s)")
-    say(f"{reached / best:>8.2f} of the engine's own best; wanted is {TARGET} or more")
-    return reached >= TARGET * best
+    ratios = []
+    for _ in range(rounds):
+        run, seconds = _run(chat_model.name, questions, tokens)
+        made = sum(run.answers.values_list("completion_tokens", flat=True))
+        best_made, best_seconds = _all_at_once(chat_model, list(_calls(chat_model, run, tokens)))
+        reached, best = made / seconds, best_made / best_seconds
+        ratios.append(reached / best)
+        say(f"{reached:>8.1f} tokens/s  evaluate run ({made} tokens, {seconds:.1f} s)")
+        say(f"{best:>8.1f} tokens/s  the same calls all at once ({best_made} tokens, {best_seconds:.1f} s)")
+    ratio = statistics.median(ratios)
+    say(f"{ratio:>8.2f} of the engine's own best (median of {rounds}); wanted is {TARGET} or more")
+    return ratio >= TARGET
 
 
 def _run(name: str, questions: int, tokens: int) -> tuple[EvaluationRun, float]:

@@ -17,13 +17,7 @@ def room(chat_model: str, parameters: Mapping[str, Any]) -> int:
     """Calls at once to a chat model of the catalog: what was asked for, else enough to keep its engines full."""
     if parameters.get("concurrency"):
         return int(parameters["concurrency"])
-    slots = sum(
-        model.slots
-        for status in client.statuses()
-        if status.serves(chat_model)
-        for model in status.models
-        if model.name == chat_model
-    )
+    slots = client.slots(chat_model)
     return max(2, round(slots * AHEAD)) if slots else DEFAULT_CONCURRENCY
 
 
