@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 import uuid
 from functools import partial
@@ -9,7 +10,16 @@ from functools import partial
 from evaluation.calls.base import Call, CallFailed, Completion
 from workers import client
 from workers.connections import UNREACHABLE
-from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, GenerationRequest
+from workers.protocol import (
+    Ability,
+    Constraint,
+    Delta,
+    ErrorCode,
+    Failed,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+)
 
 # What another attempt may mend; the rest (a prompt that is too long, say) would end the same way.
 TRANSIENT = {
@@ -26,8 +36,25 @@ class CatalogCaller:
         self._chat_model = chat_model
         self._timeout = timeout
         """Seconds for one text, queueing included."""
+        self._schema_refused = False
 
     async def ask(self, call: Call) -> Completion:
+        """Held to the call's schema where the chat model's workers can do that, and free otherwise."""
+        constraint = await asyncio.to_thread(self._constraint, call)
+        try:
+            return await self._ask(call, constraint)
+        except CallFailed as error:
+            if constraint is None or error.code != ErrorCode.INVALID_REQUEST:
+                raise
+            self._schema_refused = True  # the engine knows schemas, but not this one
+            return await self._ask(call, None)
+
+    def _constraint(self, call: Call) -> Constraint | None:
+        if call.schema is None or self._schema_refused or not can_keep_to_schema(self._chat_model):
+            return None
+        return Constraint("json_schema", json.dumps(call.schema))
+
+    async def _ask(self, call: Call, constraint: Constraint | None) -> Completion:
         began = time.monotonic()
         request = GenerationRequest(
             id=uuid.uuid4().hex,
@@ -35,6 +62,7 @@ class CatalogCaller:
             messages=call.messages,
             deadline=time.time() + self._timeout,
             sampling=call.sampling,
+            constraint=constraint,
         )
         await self._submit(request)
         try:
@@ -80,6 +108,16 @@ class CatalogCaller:
 
     async def close(self) -> None:
         """Nothing to free."""
+
+
+def can_keep_to_schema(chat_model: str) -> bool:
+    """Whether every worker that serves the chat model can hold it to a JSON schema; False when that cannot be told."""
+    try:
+        serving = [status for status in client.statuses() if status.serves(chat_model)]
+    except UNREACHABLE:
+        return False
+    models = [model for status in serving for model in status.models if model.name == chat_model]
+    return bool(models) and all(model.can(Ability.JSON_SCHEMA) for model in models)
 
 
 def _broker_gone(error: BaseException) -> CallFailed:

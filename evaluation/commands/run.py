@@ -3,6 +3,7 @@
 import signal
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.core.management.base import CommandError, OutputWrapper
 from evaluation.commands.common import find_run, money, progress_line, span
 from evaluation.errors import Broken, CannotEvaluate, Stopped
 from evaluation.models import EvaluationRun
-from evaluation.services import plans, runner, runs
+from evaluation.services import judge_prompts, plans, runner, runs
 from evaluation.services.plans import Estimate, Plan
 
 HELP = "Start an evaluation, or go on with one that was stopped."
@@ -30,6 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--mode", choices=EvaluationRun.Mode.values, default=EvaluationRun.Mode.SINGLE.value)
     parser.add_argument("--baseline", default="", metavar="NAME", help="For the mode pairwise-baseline.")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="Judge with the prompts of this file, in FastChat's format (judge_prompts.jsonl), and not with our own.",
+    )
     parser.add_argument("--limit", type=int, help="Only the first so many questions.")
     parser.add_argument(
         "--concurrency", type=int, help="Calls at once to a chat model (default: what its engines take)."
@@ -81,6 +88,7 @@ def _begun(out: OutputWrapper, options: dict[str, Any]) -> EvaluationRun:
         mode=options["mode"],
         baseline=options["baseline"],
         parameters={name: options[name] for name in SETTINGS} | {"foreground": True},
+        prompts=judge_prompts.read(options["prompts"]) if options["prompts"] else (),
     )
     estimate = plans.estimate(plan=plan)
     for line in _summary(plan, estimate):

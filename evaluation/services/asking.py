@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.judges import parsing, prompts
+from evaluation.judges.prompts import JudgePrompt
 from evaluation.records import Answer, Question
 from workers.protocol import ChatMessage
 
@@ -40,12 +41,23 @@ class Read:
     winner: str = ""
 
 
-def ask(question: Question, answers: Sequence[Answer], *, turn: int, swapped: bool = False) -> Asked:
-    """The prompt for one answer (a grade) or two (a comparison), up to turn `turn` (from 1)."""
-    prompt = prompts.choose("pair" if len(answers) == 2 else "single", question, turn)
+def ask(
+    question: Question,
+    answers: Sequence[Answer],
+    *,
+    turn: int,
+    swapped: bool = False,
+    from_file: Mapping[str, JudgePrompt] | None = None,
+) -> Asked:
+    """The prompt for one answer (a grade) or two (a comparison), up to turn `turn` (from 1).
+
+    Our own prompts, unless there are some `from_file`.
+    """
+    prompt = prompts.choose("pair" if len(answers) == 2 else "single", question, turn, from_file)
     shown = list(reversed(answers)) if swapped else list(answers)
     system, user = prompts.render(prompt, question, shown)
-    messages = (ChatMessage("system", system), ChatMessage("user", user))
+    # FastChat's single prompts have no system text: it is part of what the user says.
+    messages = (*([ChatMessage("system", system)] if system else []), ChatMessage("user", user))
     return Asked(messages, prompt.name, pair=prompt.kind == "pair", swapped=swapped)
 
 

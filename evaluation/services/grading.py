@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from evaluation.calls import Call, Caller, CatalogCaller, Completion, Outcome, RemoteCaller
+from evaluation.calls import Call, Caller, Completion, Outcome
 from evaluation.errors import Broken, Gone
 from evaluation.models import CachedJudgment, EvaluationRun, Judge, StoredAnswer, StoredVerdict
 from evaluation.records import Answer, Question
-from evaluation.services import asking, games
+from evaluation.services import asking, games, judge_prompts, judges
 from evaluation.services.answering import UNREACHABLE
 from evaluation.services.asking import Asked
 from evaluation.services.games import Game
-from evaluation.services.judges import key_of
 from evaluation.services.settings import room, storable
 from workers.models import ChatModel
 from workers.protocol import ChatMessage, Sampling
@@ -44,6 +43,7 @@ class Grading:
         self._judges = {judge.name: judge for judge in Judge.objects.filter(name__in=run.judges)}
         self._rooms = {name: self._room(judge) for name, judge in self._judges.items()}
         self._identities = {name: _identity(judge) for name, judge in self._judges.items()}
+        self._prompts = judge_prompts.of(run)
         self._callers: dict[str, Caller] = {}
         self._busy: Counter[str] = Counter()
         self._open: dict[Game, _Try] = {}
@@ -136,6 +136,7 @@ class Grading:
             ],
             turn=game.turn,
             swapped=game.game == 2,
+            from_file=self._prompts,
         )
         call = self._call(game, asked.messages)
         attempt = self._open[game] = _Try(asked, content_key(self._identities[game.judge], call))
@@ -202,13 +203,8 @@ class Grading:
 
     def _caller(self, name: str) -> Caller:
         if name not in self._callers:
-            judge = self._judges[name]
             seconds = float(self._run.parameters.get("timeout") or settings.GENERATION_TIMEOUT)
-            self._callers[name] = (
-                RemoteCaller(base_url=judge.base_url, model=judge.model, key=key_of(judge), timeout=seconds)
-                if judge.remote
-                else CatalogCaller(judge.model, timeout=seconds)
-            )
+            self._callers[name] = judges.caller_of(self._judges[name], timeout=seconds)
         return self._callers[name]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
+from evaluation.calls import Caller, CatalogCaller, RemoteCaller, can_keep_to_schema
 from evaluation.errors import CannotEvaluate
 from evaluation.models import Judge
 from workers import client
@@ -57,12 +58,19 @@ def key_of(judge: Judge) -> str:
     return key
 
 
+def caller_of(judge: Judge, *, timeout: float) -> Caller:
+    """`timeout` is in seconds, for one text. Raises `CannotEvaluate` for a remote judge without its key."""
+    if judge.remote:
+        return RemoteCaller(base_url=judge.base_url, model=judge.model, key=key_of(judge), timeout=timeout)
+    return CatalogCaller(judge.model, timeout=timeout)
+
+
 def _named(name: str) -> Judge:
     judge = Judge.objects.filter(name=name).first()
     if judge is not None:
         return judge
     if ChatModel.objects.filter(name=name).exists():
-        return add(name=name, model=name)
+        return add(name=name, model=name, structured=can_keep_to_schema(name))
     known = ", ".join(
         [*Judge.objects.values_list("name", flat=True), *ChatModel.objects.values_list("name", flat=True)]
     )

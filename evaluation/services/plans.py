@@ -10,7 +10,7 @@ from django.db.models import Sum
 from evaluation.errors import CannotEvaluate
 from evaluation.models import EvaluationRun, Judge, StoredAnswer, StoredVerdict
 from evaluation.records import Question
-from evaluation.services import games, judges, suites
+from evaluation.services import games, judge_prompts, judges, suites
 from evaluation.services.settings import DEFAULT_MAX_TOKENS, room
 from evaluation.suites import Suite
 from workers import client
@@ -90,10 +90,12 @@ def plan(
     baseline: str = "",
     parameters: Mapping[str, Any] | None = None,
     loaded: Suite | None = None,
+    prompts: judge_prompts.Rows = (),
 ) -> Plan:
     """Check everything that can be checked. Raises `CannotEvaluate`, naming the field and what helps.
 
-    `suite` is where the questions come from; `loaded` are the questions when the caller has them already.
+    `suite` is where the questions come from; `loaded` are the questions when the caller has them already. `prompts` are
+    records of FastChat's judge prompts, to be used in place of ours.
     """
     chosen = _parameters(parameters or {})
     names = tuple(dict.fromkeys(name.strip() for name in chat_models if name.strip()))
@@ -102,6 +104,9 @@ def plan(
     loaded = loaded or suites.load(suite)
     questions = list(loaded.questions)[: chosen.get("limit")]
     suites.check(questions=questions, source=suite)
+    if prompts:
+        judge_prompts.check(rows=prompts, pair=mode != Mode.SINGLE, questions=questions)
+        chosen[judge_prompts.PARAMETER] = [dict(row) for row in prompts]
     return Plan(
         suite=loaded,
         suite_source=suite,

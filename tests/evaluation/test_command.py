@@ -48,6 +48,7 @@ def test_a_limit_takes_the_first_questions(workers_client, suite):
         (["--models", "parrot"], "--suite"),
         (["--suite", "nowhere.jsonl", "--models", "parrot"], "nowhere"),
         (["--suite", "{suite}"], "at least one chat model"),
+        (["--suite", "{suite}", "--models", "parrot", "--prompts", "no-prompts.jsonl"], "no-prompts"),
         (["--suite", "{suite}", "--models", "parrott"], "not a chat model of the catalog"),
         (["--suite", "{suite}", "--models", "offline"], "manage.py worker --model offline"),
         (

@@ -1,12 +1,15 @@
 """The catalog's door: the same workers as the chat page has."""
 
 import time
+from dataclasses import replace
 
 import pytest
 import redis
 
 from evaluation.calls import Call, CallFailed, CatalogCaller, Completion, Outcome, Pool
-from workers.protocol import ChatMessage, Sampling
+from workers.engines.base import Meter
+from workers.engines.scripted import ScriptedEngine
+from workers.protocol import Ability, ChatMessage, ErrorCode, Sampling
 
 CALL = Call((ChatMessage("user", "two words"),), Sampling(max_tokens=5))
 
@@ -85,3 +88,45 @@ def test_it_keeps_many_in_flight(workers_client, count):
             pool.start(number, caller, Call(CALL.messages, Sampling()))
         outcomes = [pool.next(10) for _ in range(count)]
     assert all(outcome and outcome.completion for outcome in outcomes)
+
+
+SCHEMA_CALL = Call((ChatMessage("user", "two words"),), Sampling(), schema={"type": "object"})
+
+
+class Structured(ScriptedEngine):
+    """Says that it keeps to JSON schemas; `refuses` some of them after all."""
+
+    def __init__(self, name: str, *, refuses: bool = False):
+        super().__init__(name)
+        self.hosted = replace(self.hosted, abilities=(Ability.CHAT, Ability.JSON_SCHEMA))
+        self.refuses = refuses
+
+    def stream(self, request, stop):
+        if request.constraint and self.refuses:
+            yield Meter().failed(ErrorCode.INVALID_REQUEST, "This schema is not known here.")
+            return
+        yield from super().stream(request, stop)
+
+
+def test_who_can_is_held_to_the_schema(workers_client):
+    workers_client.host(Structured("clerk"))
+    assert outcome_of("clerk", SCHEMA_CALL).completion
+    [request] = workers_client.requests
+    assert (request.constraint.kind, request.constraint.value) == ("json_schema", '{"type": "object"}')
+
+
+def test_who_cannot_is_asked_without_the_schema(workers_client):
+    assert outcome_of("parrot", SCHEMA_CALL).completion
+    assert [request.constraint for request in workers_client.requests] == [None]
+
+
+def test_an_engine_that_refuses_the_schema_is_asked_without_it_from_there_on(workers_client):
+    workers_client.host(Structured("picky", refuses=True))
+    caller = CatalogCaller("picky", timeout=20)
+    with Pool[str](attempts=1) as pool:
+        for _ in range(2):
+            pool.start("k", caller, SCHEMA_CALL)
+            outcome = pool.next(10)
+            assert outcome
+            assert outcome.completion
+    assert [bool(request.constraint) for request in workers_client.requests] == [True, False, False]
