@@ -1,5 +1,7 @@
 """The Celery tasks around workers. Thin: each is one call."""
 
+import time
+
 from celery import shared_task
 
 
@@ -19,6 +21,15 @@ def reap_lost_requests() -> None:
     from workers.reports import rescuer
 
     rescuer().sweep()
+
+
+@shared_task(name="workers.remove_old_files", ignore_result=True)
+def remove_old_files() -> None:
+    """Runs in the control worker, every hour."""
+    from workers.services import files
+
+    files.remove_expired()
+    files.clear_incoming(older_than=time.time() - 24 * 3600)
 
 
 @shared_task(name="workers.record_heartbeats", ignore_result=True)

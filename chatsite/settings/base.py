@@ -161,6 +161,10 @@ API_REQUESTS_PER_DAY = env.integer("CHATSITE_API_REQUESTS_PER_DAY", 0, minimum=0
 API_TOKENS_PER_MINUTE = env.integer("CHATSITE_API_TOKENS_PER_MINUTE", 0, minimum=0)
 API_TOKENS_PER_DAY = env.integer("CHATSITE_API_TOKENS_PER_DAY", 0, minimum=0)
 
+# Bytes of one uploaded file, and of all files of one person together.
+API_FILE_LIMIT = env.integer("CHATSITE_API_FILE_LIMIT_MB", 512, minimum=1) * 1024 * 1024
+API_FILES_PER_USER = env.integer("CHATSITE_API_FILES_PER_USER_MB", 10_240, minimum=1) * 1024 * 1024
+
 # --- arena -------------------------------------------------------------------------------------------------
 
 # Votes within 24 hours that count for the ratings; more are kept, but left out.
@@ -195,6 +199,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix
 CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},
+    "remove old files": {"task": "workers.remove_old_files", "schedule": 3600.0, "options": {"expires": 600}},
     "publish the board": {"task": "arena.publish_board", "schedule": crontab(hour=3, minute=30)},
     "exclude outliers": {
         "task": "arena.exclude_outliers",

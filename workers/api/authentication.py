@@ -41,7 +41,7 @@ def _of_the_server_itself(request: Request) -> ApiKey | None:
 
 def check_access(request: Request) -> caller.Caller:
     """Everything that a key's restrictions and limits say about the request. Raises `ApiError`."""
-    api_key: ApiKey = request.auth  # type: ignore[assignment] # BearerKeyAuthentication's
+    api_key = api_key_of(request)
     own = _of_the_server_itself(request) is not None
     who = caller.Caller(api_key, resumes=own, limited=not own)
     try:
@@ -75,3 +75,14 @@ def read_key(request: Request) -> str:
             "The Authorization, x-api-key and api-key headers hold different keys. Send one of them."
         )
     return keys.pop()
+
+
+def api_key_of(request: Request) -> ApiKey:
+    """The key that let the request in."""
+    assert isinstance(request.auth, ApiKey)  # BearerKeyAuthentication's
+    return request.auth
+
+
+def owner_of(request: Request) -> User:
+    """Whose key it is: everything that the request makes or sees is theirs."""
+    return api_key_of(request).owner

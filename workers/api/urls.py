@@ -3,6 +3,7 @@
 from django.urls import path
 
 from workers.api.chat.views import ChatCompletionsView
+from workers.api.files.views import FileContentView, FileListView, FileView
 from workers.api.models.views import ModelListView, ModelView
 
 app_name = "v1"
@@ -10,5 +11,8 @@ urlpatterns = [
     path("models", ModelListView.as_view(), name="models"),
     # Names contain slashes, which clients send as they are or as %2F.
     path("models/<path:name>", ModelView.as_view(), name="model"),
+    path("files", FileListView.as_view(), name="files"),
+    path("files/<str:public_id>", FileView.as_view(), name="file"),
+    path("files/<str:public_id>/content", FileContentView.as_view(), name="file_content"),
     path("chat/completions", ChatCompletionsView.as_view(), name="chat_completions"),
 ]
