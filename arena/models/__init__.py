@@ -6,8 +6,10 @@ from arena.models.arena import (
     Terms,
     TermsAcceptance,
 )
+from arena.models.background import KeptBoard, VoterSpread
 from arena.models.battles import Battle, Vote, VoteDecision
 from arena.models.conversations import Conversation, Message, Reply
+from arena.models.labelling import Category, Topic
 from arena.models.leaderboard import (
     BattleStyle,
     CounterVersion,
@@ -23,11 +25,13 @@ __all__ = [
     "Battle",
     "BattleStyle",
     "BlockedPhrase",
+    "Category",
     "Contender",
     "Conversation",
     "ConversationShare",
     "CounterVersion",
     "DailyStatistics",
+    "KeptBoard",
     "Listing",
     "ListingChange",
     "Message",
@@ -38,6 +42,8 @@ __all__ = [
     "Snapshot",
     "Terms",
     "TermsAcceptance",
+    "Topic",
     "Vote",
     "VoteDecision",
+    "VoterSpread",
 ]

@@ -14,6 +14,14 @@ from django.utils.translation import gettext_lazy as _
 SITE = "site"
 
 
+class Labeller(models.TextChoices):
+    """From the least trusted to the most."""
+
+    RULES = "rules", _("Rules")
+    JUDGE = "judge", _("A judge model")
+    OPERATOR = "operator", _("An operator")
+
+
 class Battle(models.Model):
     """Two chat models answer the same prompts, on the left and on the right."""
 
@@ -49,6 +57,12 @@ class Battle(models.Model):
     )
     language = models.CharField(max_length=16, blank=True)
     categories = models.JSONField(default=list, blank=True)
+    labelled_by = models.CharField(
+        max_length=10,
+        choices=Labeller.choices,
+        default=Labeller.RULES,
+        help_text="Who chose language and categories; nobody undoes what an operator chose.",
+    )
 
     source = models.CharField(max_length=100, default=SITE, help_text="“site”, or what it was imported from.")
     external_id = models.CharField(max_length=200, blank=True, help_text="Its id where it came from.")
