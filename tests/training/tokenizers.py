@@ -1,5 +1,6 @@
 """Small tokenizers of the usual families, trained here, and SmolLM2's own out of its GGUF file."""
 
+import struct
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -9,10 +10,27 @@ import pytest
 from training.data.masking import Encoding
 
 SPECIAL = [
-    "<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
-    "<|eot_id|>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>",
-    "<|endoftext|>", "[INST]", "[/INST]", "<|end_of_turn|>",
-]  # fmt: skip
+    "<s>",
+    "</s>",
+    "<unk>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|begin_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<bos>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "[INST]",
+    "[/INST]",
+    "<|end_of_turn|>",
+]
 CORPUS = [
     "Hello! How are you? I am fine, thank you. USER: ASSISTANT: Human: GPT4 Correct User: system user assistant model",
     "What is the capital of France? The capital of France is Paris. And of Italy? Rome. ### Instruction: Response:",
@@ -90,8 +108,44 @@ def smollm2_file() -> Path:
 
 @cache
 def smollm2() -> Tokenizer:
-    transformers = pytest.importorskip("transformers")
-    pytest.importorskip("gguf")
-    path = smollm2_file()
-    loaded = transformers.AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
-    return Tokenizer(loaded.backend_tokenizer)
+    """Read without transformers, which takes ten seconds for it."""
+    tokenizers = pytest.importorskip("tokenizers")
+    with smollm2_file().open("rb") as file:
+        told = gguf_metadata(file)
+    words, kinds = told["tokenizer.ggml.tokens"], told["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ")) for merge in told["tokenizer.ggml.merges"]]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    raw = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=merges))
+    raw.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+        [
+            tokenizers.pre_tokenizers.Digits(individual_digits=True),
+            tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    raw.decoder = tokenizers.decoders.ByteLevel()
+    control = 3  # in GGUF's list of kinds
+    raw.add_special_tokens([word for word, kind in zip(words, kinds, strict=True) if kind == control])
+    return Tokenizer(raw)
+
+
+def gguf_metadata(file):
+    """The key-value part of a GGUF file (format: ggml's docs/gguf.md)."""
+    numbers = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+
+    def number(kind):
+        return struct.unpack(f"<{kind}", file.read(struct.calcsize(kind)))[0]
+
+    def text():
+        return file.read(number("Q")).decode()
+
+    def value(kind):
+        if kind == 8:
+            return text()
+        if kind == 9:
+            inner, count = number("I"), number("Q")
+            return [value(inner) for _ in range(count)]
+        return number(numbers[kind])
+
+    assert file.read(4) == b"GGUF"
+    number("I"), number("Q")
+    return {text(): value(number("I")) for _ in range(number("Q"))}

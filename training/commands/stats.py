@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import OutputWrapper
 
-from arena import plots
+from arena.boards import plots
 from arena.ratings.categories import language
 from training.commands.common import add_sources
 from training.data.statistics import Bar, Statistics, histogram

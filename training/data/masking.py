@@ -8,13 +8,14 @@ that ends it, nothing of the prompt.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from training.data.records import BadRow, Conversation, Message
 
+T = TypeVar("T")
 Ids = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
@@ -229,7 +230,7 @@ def _variables(extra: Mapping[str, Any]) -> dict[str, Any]:
     return {name: extra[name] for name in ("tools", "documents") if extra.get(name)}
 
 
-def _guarded(render: Callable[[], Any]) -> Any:
+def _guarded(render: Callable[[], T]) -> T:
     try:
         return render()
     except ValueError as error:

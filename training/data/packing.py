@@ -3,10 +3,10 @@
 Three layouts, all with the same loss:
 
 * `padded`: one example a row, rows of like length together.
-* `rows`: several examples a row (B, L); positions start afresh with each, and a block mask parts them. For kernels that take
-  a dense mask (SDPA, eager): a row's mask is L², where one long row of all would need (B·L)².
-* `flat`: all examples of a batch in one row (1, B·L), for kernels with variable lengths (flash attention), which tell the
-  borders by the positions.
+* `rows`: several examples a row (B, L); positions start afresh with each, and a block mask parts them. For kernels that
+  take a dense mask (SDPA, eager): a row's mask is L², where one long row of all would need (B·L)².
+* `flat`: all examples of a batch in one row (1, B·L), for kernels with variable lengths (flash attention), which tell
+  the borders by the positions.
 """
 
 from bisect import bisect_left, insort

@@ -1,5 +1,6 @@
 """Labels against references made by hand: for each template the text in pieces, and which of them carry loss."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -187,7 +188,7 @@ CASES = {
         talk("Hi", "Hello!", "Again", "Hello again!", weights=[(1, 0)]),
     ),
 }
-FAMILIES = {
+FAMILIES: dict[str, Callable[[], tokenizers.Tokenizer]] = {
     "byte level": tokenizers.byte_level,
     "trimmed": lambda: tokenizers.byte_level(trimmed=True),
     "sentence piece": tokenizers.sentence_piece,

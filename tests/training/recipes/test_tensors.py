@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from training.data import packing
 from training.data.certificate import PACKED_TOLERANCE, packed_check
 from training.data.masking import Example
 
@@ -61,7 +62,7 @@ def test_a_model_with_a_sliding_window_agrees_too():
 
 def test_rows_that_see_each_other_are_found_out():
     network = model("Llama", "sdpa")
-    batch = tensors.collate([examples()], pad=0)
+    batch = packing.collate([examples()], pad=0)
     inputs = tensors.model_inputs(batch, "rows", attention="sdpa", windowed=False)
     seen = torch.tril(torch.ones(batch.ids.shape[1], batch.ids.shape[1], dtype=torch.bool))
     with torch.no_grad():
