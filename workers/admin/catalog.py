@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from workers.admin.live import LiveAdmin, state_badge
-from workers.models import ChatModel
+from workers.models import Alias, ChatModel
 from workers.selectors.fleet import ChatModelView, Fleet, State
 from workers.services import catalog
 
@@ -33,6 +33,12 @@ class ChatModelForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own c
                 self.add_error(None, error)
 
 
+class AliasInline(admin.TabularInline):  # type: ignore[type-arg] # Django's own class takes no [] at run time
+    model = Alias
+    extra = 0
+    verbose_name_plural = "Other names"
+
+
 @admin.register(ChatModel)
 class ChatModelAdmin(LiveAdmin):
     form = ChatModelForm
@@ -41,6 +47,7 @@ class ChatModelAdmin(LiveAdmin):
     search_fields = ("name", "description", "checkpoint")
     search_help_text = "Words of the name, the description or the checkpoint"
     actions = ("publish", "unpublish")
+    inlines = (AliasInline,)
     readonly_fields = ("state", "load", "conversations")
     delete_confirmation_template = "admin/workers/chatmodel/delete_confirmation.html"
     delete_selected_confirmation_template = "admin/workers/chatmodel/delete_selected_confirmation.html"
@@ -49,7 +56,7 @@ class ChatModelAdmin(LiveAdmin):
         (
             "How a worker loads it",
             {
-                "fields": ("engine", "checkpoint", "slots", "context_length", "hosted_here"),
+                "fields": ("engine", "checkpoint", "template", "slots", "context_length", "hosted_here"),
                 "description": "Read by a worker when it starts.",
             },
         ),

@@ -21,6 +21,7 @@ from workers.engines import completion
 from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.cache_room import CacheRoom, Ticket
 from workers.engines.cores import usable_cores
+from workers.engines.prompting import format_of
 from workers.engines.stopping import StopStrings
 from workers.protocol import (
     Delta,
@@ -60,11 +61,17 @@ class LlamaCppEngine:
         context_length: int = 0,
         threads: int = 0,
         gpu_layers: int = -1,
+        template: str = "",
     ):
         check_gguf(path)
         self.api_key = secrets.token_urlsafe(24)
-        plain = completion.needs_template(path)
-        self.stops = completion.STOPS if plain else ()
+        self.format = format_of(
+            wanted=template,
+            brings_its_own=not completion.needs_template(path),
+            name=name,
+            checkpoint=str(path),
+        )
+        self.stops = self.format.stop if self.format else ()
         self._server = _load(
             path,
             slots=slots,
@@ -72,7 +79,7 @@ class LlamaCppEngine:
             threads=threads,
             gpu_layers=gpu_layers,
             key=self.api_key,
-            chat_template=completion.TEMPLATE.read_text(encoding="utf-8") if plain else "",
+            chat_template=self.format.source if self.format else "",
         )
         properties = self._properties()
         self.hosted = HostedModel(
@@ -224,8 +231,8 @@ class _Turn:
         self._count(chunk)
         for choice in chunk["choices"]:
             text = choice["delta"].get("content") or ""
-            if self._engine.stops and not self.text and not self._request.prefix:
-                text = text.lstrip()  # "Answer:" is gone on with by a blank
+            if self._engine.format and not self.text and not self._request.prefix:
+                text = text.lstrip()  # "ASSISTANT:" is gone on with by a blank
             if text:
                 yield self._say(text)
             if choice["finish_reason"] is not None and self._reason is None:

@@ -25,6 +25,8 @@ class EngineSpec:
     """CPU threads; 0 takes the physical cores."""
     gpu_layers: int = -1
     """Layers on the GPU; -1 is as many as fit."""
+    template: str = ""
+    """Prompt format by name or file; empty is the checkpoint's own, or what its name asks for."""
 
 
 def locate(checkpoint: str) -> Path:
@@ -62,6 +64,7 @@ def _llama_cpp(spec: EngineSpec) -> Engine:
         context_length=spec.context_length,
         threads=spec.threads,
         gpu_layers=spec.gpu_layers,
+        template=spec.template,
     )
 
 

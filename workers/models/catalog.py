@@ -6,6 +6,11 @@ from django.utils import timezone
 
 from workers.protocol import MOST_SLOTS
 
+name_validator = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+    "Use letters, digits and . _ : / - only, starting with a letter or digit.",
+)
+
 
 class ChatModelQuerySet(models.QuerySet["ChatModel"]):
     def published(self) -> "ChatModelQuerySet":
@@ -22,12 +27,7 @@ class ChatModel(models.Model):
     name = models.CharField(
         max_length=200,
         unique=True,
-        validators=[
-            RegexValidator(
-                r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
-                "Use letters, digits and . _ : / - only, starting with a letter or digit.",
-            )
-        ],
+        validators=[name_validator],
         help_text="The name in the model picker and in the API's `model`.",
     )
     description = models.CharField(max_length=300, blank=True)
@@ -45,6 +45,12 @@ class ChatModel(models.Model):
     )
     context_length = models.PositiveIntegerField(
         default=0, help_text="Tokens that all slots share; 0 takes what the checkpoint was made for."
+    )
+    template = models.CharField(
+        "prompt format",
+        max_length=200,
+        blank=True,
+        help_text="How messages become a prompt: a format's name or file. Empty takes the weights' own.",
     )
     # What a request gets that does not say otherwise, in the chat page and in the API alike.
     system_prompt = models.TextField(blank=True, help_text="Used when a conversation brings none of its own.")

@@ -2,16 +2,19 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from workers.models import ChatModel
+from workers import prompt_formats
+from workers.chat_template import BadTemplate
+from workers.models import Alias, ChatModel
 from workers.models.catalog import ChatModelQuerySet
 
 # What a worker reads once, when it starts.
-LOADED_FIELDS = frozenset({"name", "engine", "checkpoint", "slots", "context_length"})
+LOADED_FIELDS = frozenset({"name", "engine", "checkpoint", "slots", "context_length", "template"})
 
 
 @transaction.atomic
@@ -32,6 +35,7 @@ def check(*, chat_model: ChatModel) -> None:
     for field in ("temperature", "top_p"):
         if not math.isfinite(getattr(chat_model, field)):  # bounds let "not a number" pass
             raise ValidationError({field: "Enter a number."})
+    _check_name_and_template(chat_model)
     checkpoint = chat_model.checkpoint
     if chat_model.engine == ChatModel.Engine.LLAMA_CPP and chat_model.hosted_here and not checkpoint:
         raise ValidationError(
@@ -50,6 +54,29 @@ def check(*, chat_model: ChatModel) -> None:
         raise ValidationError(
             {"checkpoint": "An address on the net cannot be loaded: download the file, and give its path."}
         )
+
+
+def _check_name_and_template(chat_model: ChatModel) -> None:
+    if Alias.objects.filter(name=chat_model.name).exists():
+        raise ValidationError({"name": f"{chat_model.name} is an alias of another chat model."})
+    # A file is on the worker's machine; a name can be looked up here.
+    if chat_model.template and "." + chat_model.template.rpartition(".")[2] not in (".toml", ".jinja"):
+        try:
+            prompt_formats.load(chat_model.template)
+        except (prompt_formats.UnknownFormat, BadTemplate) as error:
+            raise ValidationError({"template": str(error)}) from None
+
+
+@transaction.atomic
+def set_aliases(*, chat_model: ChatModel, names: Sequence[str]) -> None:
+    """Let the chat model go by `names` beside its own, and by no others. Raises `ValidationError` by field."""
+    chat_model.aliases.exclude(name__in=names).delete()
+    known = set(chat_model.aliases.values_list("name", flat=True))
+    for name in dict.fromkeys(names):
+        if name not in known:
+            alias = Alias(name=name, chat_model=chat_model)
+            alias.full_clean()
+            alias.save()
 
 
 def set_published(*, chat_models: ChatModelQuerySet, published: bool) -> int:

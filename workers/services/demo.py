@@ -34,6 +34,7 @@ def add_demo_chat_model(data: Path) -> ChatModel | None:
         description="A small base model: it goes on with a text rather than answers. An opponent for the arena.",
         engine=ChatModel.Engine.LLAMA_CPP,
         checkpoint=str(weights),
+        template="completion",  # its name would ask for the format of the models that learned to chat
         licence="Gemma Terms of Use",
         slots=4,
         context_length=4096,

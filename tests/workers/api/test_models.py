@@ -4,6 +4,7 @@ import pytest
 
 from tests.factories import make_chat_model
 from tests.workers.api.conftest import error_of
+from workers.services import catalog
 
 
 def test_it_lists_the_published_chat_models_with_their_state(api, parrot):
@@ -26,6 +27,14 @@ def test_it_lists_nothing_when_there_is_nothing(api, parrot):
     parrot.delete()
 
     assert api.get("/v1/models").json() == {"object": "list", "data": []}
+
+
+def test_an_alias_leads_to_its_chat_model(api, parrot):
+    catalog.set_aliases(chat_model=parrot, names=["gpt-3.5-turbo"])
+    catalog.set_aliases(chat_model=make_chat_model("hidden", published=False), names=["gpt-4"])
+
+    assert api.get("/v1/models/gpt-3.5-turbo").json()["id"] == "parrot"
+    assert api.get("/v1/models/gpt-4").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["org/sub/model-1.5", "org%2Fsub%2Fmodel-1.5"])

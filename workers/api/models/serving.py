@@ -7,13 +7,14 @@ from workers import client
 from workers.api import caller, errors
 from workers.api.models import protocol
 from workers.models import ChatModel
+from workers.selectors import catalog as selectors
 
 
 def find(name: str) -> ChatModel:
-    """The published chat model of that name. Raises `NotFound` with the code `model_not_found`."""
+    """The published chat model of that name or alias. Raises `NotFound` with the code `model_not_found`."""
     # PostgreSQL refuses a NUL, and half a surrogate pair cannot be sent to any database.
     if name.isprintable() and name.isascii():
-        chat_model = ChatModel.objects.published().filter(name=name).first()
+        chat_model = selectors.find_published(name=name)
         if chat_model is not None and _allowed(chat_model):
             return chat_model
     raise errors.model_not_found(name)

@@ -45,6 +45,12 @@ class Command(BaseCommand):
             "--gpu-layers", type=int, default=-1, help="Layers on the GPU; -1 is as many as fit."
         )
         parser.add_argument(
+            "--template",
+            metavar="NAME",
+            help="Prompt format by name or file (`manage.py models formats` lists them); default: the catalog's, "
+            "else the checkpoint's own, else what its name asks for.",
+        )
+        parser.add_argument(
             "--name", default="", help="The worker's own name; must be unique among running workers."
         )
 
@@ -88,6 +94,7 @@ class Command(BaseCommand):
             "context_length": options["context"],
             "threads": options["threads"],
             "gpu_layers": options["gpu_layers"],
+            "template": options["template"],
         }
         return EngineSpec(
             name=model, **{**known, **{key: value for key, value in given.items() if value is not None}}
@@ -112,4 +119,5 @@ class Command(BaseCommand):
             "checkpoint": found.checkpoint,
             "slots": found.slots,
             "context_length": found.context_length,
+            "template": found.template,
         }
