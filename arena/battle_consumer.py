@@ -46,11 +46,16 @@ class BattleConsumer(ChatConsumer):
                     right=frame["right"],
                     settings=frame["settings"],
                     client_id=frame["client_id"],
+                    attachment_ids=frame["attachments"],
                 )
                 await self._accept(frame["client_id"], granted)
             case "say":
                 granted = await self._call(
-                    battles.say, battle_id=frame["battle"], text=frame["text"], client_id=frame["client_id"]
+                    battles.say,
+                    battle_id=frame["battle"],
+                    text=frame["text"],
+                    client_id=frame["client_id"],
+                    attachment_ids=frame["attachments"],
                 )
                 await self._accept(frame["client_id"], granted)
             case "regenerate":

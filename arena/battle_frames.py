@@ -23,6 +23,7 @@ class StartFrame(TypedDict):
     left: str
     right: str
     settings: SettingsChange | None
+    attachments: list[uuid.UUID]
 
 
 class SayFrame(TypedDict):
@@ -30,6 +31,7 @@ class SayFrame(TypedDict):
     client_id: str
     battle: uuid.UUID
     text: str
+    attachments: list[uuid.UUID]
 
 
 class AgainFrame(TypedDict):
@@ -77,6 +79,7 @@ def parse(data: dict[str, Any]) -> PageFrame:
                 "left": _optional(data, "left"),
                 "right": _optional(data, "right"),
                 "settings": frames._settings(data),
+                "attachments": frames._attachments(data),
             }
         case "say":
             return {
@@ -84,6 +87,7 @@ def parse(data: dict[str, Any]) -> PageFrame:
                 "client_id": frames._client_id(data),
                 "battle": frames._uuid(data, "battle"),
                 "text": frames._text(data, "text", MAX_MESSAGE_CHARACTERS),
+                "attachments": frames._attachments(data),
             }
         case "regenerate":
             return {

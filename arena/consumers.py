@@ -166,6 +166,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             settings=frame["settings"],
             client_id=frame["client_id"],
             edits=frame["edits"],
+            attachment_ids=frame["attachments"],
         )
         await self._accept_wish(frame["client_id"], reply, created=frame["conversation"] is None)
 
@@ -177,6 +178,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             chat_model_name=frame["chat_model"],
             settings=frame["settings"],
             client_id=frame["client_id"],
+            replays=frame["replays"],
         )
         await self._accept_wish(frame["client_id"], reply, created=False)
 

@@ -10,4 +10,4 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own cl
 
     class Meta:
         model = Conversation
-        fields = ["system_prompt", "temperature", "top_p", "max_tokens"]
+        fields = ["system_prompt", "temperature", "top_p", "max_tokens", "seed", "probabilities"]

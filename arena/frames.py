@@ -36,6 +36,7 @@ class SendFrame(TypedDict):
     edits: int | None
     chat_model: str | None
     settings: SettingsChange | None
+    attachments: list[uuid.UUID]
 
 
 class RegenerateFrame(TypedDict):
@@ -44,6 +45,7 @@ class RegenerateFrame(TypedDict):
     message: int
     chat_model: str | None
     settings: SettingsChange | None
+    replays: uuid.UUID | None
 
 
 class StopFrame(TypedDict):
@@ -182,6 +184,7 @@ def parse(data: dict[str, Any]) -> PageFrame:
                 "edits": None if data.get("edits") is None else _message_id(data, "edits"),
                 "chat_model": _chat_model(data),
                 "settings": _settings(data),
+                "attachments": _attachments(data),
             }
         case "regenerate":
             return {
@@ -190,6 +193,7 @@ def parse(data: dict[str, Any]) -> PageFrame:
                 "message": _message_id(data, "message"),
                 "chat_model": _chat_model(data),
                 "settings": _settings(data),
+                "replays": None if data.get("replays") is None else _uuid(data, "replays"),
             }
         case "stop":
             return {"type": "stop", "reply": _uuid(data, "reply")}
@@ -262,6 +266,15 @@ def _message_id(data: dict[str, Any], field: str) -> int:
     return value
 
 
+def _attachments(data: dict[str, Any]) -> list[uuid.UUID]:
+    value = data.get("attachments")
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > 100:
+        raise InvalidValue("attachments must be a list of files' ids.", field="attachments")
+    return [_uuid({"attachments": one}, "attachments") for one in value]
+
+
 def _seq(data: dict[str, Any]) -> str:
     value = data.get("after")
     if value is None or value == "":
@@ -286,6 +299,14 @@ def _settings(data: dict[str, Any]) -> SettingsChange | None:
         change["top_p"] = _number(value["top_p"], "settings.top_p")
     if "max_tokens" in value:
         change["max_tokens"] = _whole_number(value["max_tokens"], "settings.max_tokens")
+    if "seed" in value:
+        change["seed"] = _whole_number(value["seed"], "settings.seed")
+    if "probabilities" in value:
+        if not isinstance(value["probabilities"], bool):
+            raise InvalidValue(
+                "settings.probabilities must be true or false.", field="settings.probabilities"
+            )
+        change["probabilities"] = value["probabilities"]
     if unknown := sorted(set(value) - SettingsChange.__optional_keys__):
         raise InvalidValue(f"settings has no field “{unknown[0][:50]}”.", field="settings")
     return change

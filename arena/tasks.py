@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from arena.services import moderation, publishing, replies, votes
+from arena.services import attachments, moderation, publishing, replies, votes
 from workers.protocol import ProtocolError, Report
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,11 @@ def exclude_outliers() -> None:
 @shared_task(name="arena.reconcile_replies")
 def reconcile_replies() -> None:
     replies.reconcile()
+
+
+@shared_task(name="arena.forget_unsent_files")
+def forget_unsent_files() -> None:
+    attachments.forget_unsent()
 
 
 @shared_task(name="arena.publish_board")

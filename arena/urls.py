@@ -1,6 +1,6 @@
 from django.urls import path
 
-from arena.views import battles, chat, leaderboard, sharing
+from arena.views import battles, chat, files, importing, leaderboard, presets, replies, sharing
 
 app_name = "arena"
 urlpatterns = [
@@ -27,6 +27,16 @@ urlpatterns = [
     path("chat/<uuid:conversation_id>/share/revoke/", sharing.revoke, name="revoke_share"),
     path("chat/<uuid:conversation_id>/export/<str:kind>/", sharing.export, name="export"),
     path("chat/messages/<int:message_id>/show/", chat.show_version, name="show_version"),
+    path("chat/files/", files.upload, name="upload"),
+    path("chat/files/<uuid:attachment_id>/", files.show, name="file"),
+    path("chat/files/<uuid:attachment_id>/remove/", files.remove, name="remove_file"),
+    path("chat/presets/", presets.save, name="save_preset"),
+    path("chat/presets/<int:preset_id>/delete/", presets.delete, name="delete_preset"),
+    path("chat/replies/<uuid:reply_id>/rate/", replies.rate, name="rate"),
+    path("chat/replies/<uuid:reply_id>/flag/", replies.flag, name="flag_reply"),
+    path("chat/replies/<uuid:reply_id>/probabilities/", replies.probabilities, name="probabilities"),
+    path("chat/import/", importing.import_chats, name="import_chats"),
+    path("chat/<uuid:conversation_id>/folder/", chat.folder, name="folder"),
     path("chat/<uuid:conversation_id>/rename/", chat.rename, name="rename"),
     path("chat/<uuid:conversation_id>/pin/", chat.pin, name="pin"),
     path("chat/<uuid:conversation_id>/delete/", chat.delete, name="delete"),

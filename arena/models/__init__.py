@@ -6,6 +6,7 @@ from arena.models.arena import (
     Terms,
     TermsAcceptance,
 )
+from arena.models.attachments import Attachment
 from arena.models.background import KeptBoard, VoterSpread
 from arena.models.battles import Battle, Vote, VoteDecision
 from arena.models.conversations import Conversation, Message, Reply
@@ -19,9 +20,12 @@ from arena.models.leaderboard import (
     PairCounter,
     Snapshot,
 )
+from arena.models.presets import Preset
 from arena.models.sharing import ConversationShare
+from arena.models.verdicts import Feedback, TokenProbabilities
 
 __all__ = [
+    "Attachment",
     "Battle",
     "BattleStyle",
     "BlockedPhrase",
@@ -31,6 +35,7 @@ __all__ = [
     "ConversationShare",
     "CounterVersion",
     "DailyStatistics",
+    "Feedback",
     "KeptBoard",
     "Listing",
     "ListingChange",
@@ -38,10 +43,12 @@ __all__ = [
     "ModerationCase",
     "PairCounter",
     "PinnedPair",
+    "Preset",
     "Reply",
     "Snapshot",
     "Terms",
     "TermsAcceptance",
+    "TokenProbabilities",
     "Topic",
     "Vote",
     "VoteDecision",

@@ -114,6 +114,9 @@ class ModerationCase(models.Model):
     battle = models.ForeignKey(
         Battle, on_delete=models.CASCADE, null=True, blank=True, related_name="moderation_cases"
     )
+    reply = models.ForeignKey(
+        "arena.Reply", on_delete=models.CASCADE, null=True, blank=True, related_name="moderation_cases"
+    )
     origin = models.CharField(max_length=10, choices=Origin.choices)
     side = models.CharField(max_length=5, blank=True)
     moderator = models.CharField(max_length=100, blank=True)

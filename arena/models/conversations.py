@@ -37,19 +37,34 @@ class Conversation(models.Model):
     max_tokens = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(1_000_000)]
     )
+    # The same seed gives the same answer to the same words; None is chance.
+    seed = models.PositiveBigIntegerField(null=True, blank=True, validators=[MaxValueValidator(2**32 - 1)])
     # One side of a battle is a conversation that the chat pages neither list nor open: they would name its chat model.
     battle = models.ForeignKey(
         "arena.Battle", on_delete=models.CASCADE, null=True, blank=True, related_name="sides"
     )
     side = models.CharField(max_length=5, choices=Side.choices, blank=True)
     pinned = models.BooleanField(default=False)
+    # A word to find it under in the list; "" for none.
+    folder = models.CharField(max_length=60, blank=True)
+    # Whether the next answers keep how sure the chat model was of each token.
+    probabilities = models.BooleanField(default=False)
+    # Names what was imported, so that a file that comes twice makes nothing twice.
+    imported_as = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["-updated_at"]
         indexes = [models.Index(fields=["owner", "-updated_at"], name="conversations_of_owner")]
-        constraints = [models.UniqueConstraint(fields=["battle", "side"], name="one_conversation_per_side")]
+        constraints = [
+            models.UniqueConstraint(fields=["battle", "side"], name="one_conversation_per_side"),
+            models.UniqueConstraint(
+                fields=["owner", "imported_as"],
+                condition=~models.Q(imported_as=""),
+                name="conversation_imported_once",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title or "New conversation"
@@ -99,6 +114,7 @@ class Reply(models.Model):
     chat_model_name = models.CharField(max_length=200, help_text="Kept when the chat model is deleted.")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     text = models.TextField(blank=True)
+    reasoning = models.TextField(blank=True, help_text="What it thought before it answered.")
     outcome = models.CharField(max_length=32, blank=True, help_text="A finish reason or an error code.")
     error_message = models.CharField(max_length=500, blank=True)
     sampling = models.JSONField(default=dict, help_text="The parameters it was made with.")
@@ -139,3 +155,8 @@ class Reply(models.Model):
     @property
     def running(self) -> bool:
         return self.status == self.Status.QUEUED
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same request gives the same answer."""
+        return "seed" in self.sampling or self.sampling.get("temperature") == 0

@@ -9,7 +9,8 @@ from django.db.models import Max, Prefetch, QuerySet
 
 from arena.errors import NotFound
 from arena.models import Battle, Conversation, Message, Reply, Vote
-from arena.prompts import PastTurn
+from arena.prompts import NOTHING, PastTurn
+from arena.selectors import attachments
 from chatsite.accounts.models import User
 
 
@@ -126,7 +127,11 @@ def past_turns(conversation: Conversation, *, before: int) -> list[PastTurn]:
         message__conversation=conversation, message__position__lt=before, status=Reply.Status.FINISHED
     ).exclude(text="")
     answers = dict(finished.order_by("created_at").values_list("message_id", "text"))
-    return [PastTurn(text, answers.get(pk, "")) for pk, text in messages.values_list("pk", "text")]
+    shown = attachments.shown_with(answers)
+    return [
+        PastTurn(text, answers.get(pk, ""), shown.get(pk, NOTHING))
+        for pk, text in messages.values_list("pk", "text")
+    ]
 
 
 def vote_of(battle: Battle) -> Vote | None:

@@ -8,6 +8,7 @@ import redis
 from arena.models import Conversation
 from workers import client
 from workers.models import ChatModel
+from workers.protocol import Ability
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +24,14 @@ class Choice(NamedTuple):
     """The default; so is `top_p`."""
     top_p: float
     context_length: int
+    sees: bool = False
+    """A worker that looks at images answers for it."""
+    tells_probabilities: bool = False
 
 
 def choices() -> list[Choice]:
     """The published chat models, by name."""
-    served = _served_names()
+    served = _abilities()
     return [
         Choice(
             name=model.name,
@@ -36,6 +40,8 @@ def choices() -> list[Choice]:
             temperature=model.temperature,
             top_p=model.top_p,
             context_length=model.context_length,
+            sees=Ability.VISION in served.get(model.name, ()),
+            tells_probabilities=Ability.LOGPROBS in served.get(model.name, ()),
         )
         for model in ChatModel.objects.published()
     ]
@@ -55,11 +61,23 @@ def chosen(conversation: Conversation | None, among: list[Choice]) -> str | None
     return own if own in {choice.name for choice in among} else default(among)
 
 
-def _served_names() -> set[str]:
+def can(chat_model: str, ability: Ability) -> bool:
+    """Whether every live worker of the chat model can: nobody knows which one will answer."""
+    return ability in _abilities().get(chat_model, ())
+
+
+def _abilities() -> dict[str, set[str]]:
+    """Of each chat model that a live worker serves: what all of its workers can."""
     try:
         statuses = client.statuses()
     except (redis.RedisError, OSError) as error:
         # The page must come up while the broker restarts; the picker then shows every model as offline.
         logger.warning("The workers' statuses cannot be read: %s", error)
-        return set()
-    return {model.name for status in statuses if not status.draining for model in status.models}
+        return {}
+    found: dict[str, set[str]] = {}
+    for status in statuses:
+        if status.draining:
+            continue
+        for model in status.models:
+            found[model.name] = found.get(model.name, set(model.abilities)) & set(model.abilities)
+    return found

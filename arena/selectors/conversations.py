@@ -5,14 +5,17 @@ from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
 
+from django.db import models
 from django.db.models import Prefetch, QuerySet
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.dateformat import format as format_date
 from django.utils.translation import gettext as _
 
 from arena.errors import NotFound
-from arena.models import Conversation, Message, Reply
-from arena.prompts import PastTurn
+from arena.models import Attachment, Conversation, Message, Reply
+from arena.prompts import NOTHING, PastTurn
+from arena.selectors import attachments
 from chatsite.accounts.models import User
 
 
@@ -46,6 +49,8 @@ class Turn(NamedTuple):
 class Group(NamedTuple):
     label: str
     conversations: list[Conversation]
+    folder: bool = False
+    """The label is a person's own word, and the group can be folded."""
 
 
 def owned_by(owner: User) -> QuerySet[Conversation]:
@@ -83,9 +88,10 @@ def running(owner: User) -> QuerySet[Reply]:
 
 
 def turns(conversation: Conversation) -> list[Turn]:
-    """The branch that is shown, in three queries."""
-    replies = Prefetch("replies", queryset=Reply.objects.order_by("created_at"))
-    messages = conversation.messages.filter(active=True).order_by("position").prefetch_related(replies)
+    """The branch that is shown, in four queries."""
+    replies = Prefetch("replies", queryset=Reply.objects.order_by("created_at").select_related("feedback"))
+    files = Prefetch("attachments", queryset=Attachment.objects.defer("content", "text"))
+    messages = conversation.messages.filter(active=True).order_by("position").prefetch_related(replies, files)
     versions: dict[tuple[int, int | None], list[int]] = {}
     for pk, position, previous in conversation.messages.order_by("pk").values_list(
         "pk", "position", "previous_id"
@@ -109,13 +115,24 @@ def past_turns(conversation: Conversation, *, before: int) -> list[PastTurn]:
     ).exclude(text="")
     # The newest comes last and stays.
     answers = dict(finished.order_by("created_at").values_list("message_id", "text"))
-    return [PastTurn(text, answers.get(message_id, "")) for message_id, text in messages]
+    shown = attachments.shown_with(answers)
+    return [
+        PastTurn(text, answers.get(message_id, ""), shown.get(message_id, NOTHING))
+        for message_id, text in messages
+    ]
 
 
 def sidebar(owner: User, *, limit: int | None = None) -> list[Conversation]:
-    """The owner's conversations with what a list shows of them: pinned ones, then the newest."""
-    listed = owned_by(owner).only("id", "title", "pinned", "created_at", "updated_at")
-    return list(listed.order_by("-pinned", "-updated_at")[:limit])
+    """The owner's conversations with what a list shows of them: pinned ones, those in folders, then the newest."""
+    listed = owned_by(owner).only("id", "title", "pinned", "folder", "created_at", "updated_at")
+    loose = models.Case(models.When(folder="", then=1), default=0)
+    return list(listed.order_by("-pinned", loose, Lower("folder"), "folder", "-updated_at")[:limit])
+
+
+def folders(owner: User) -> list[str]:
+    """The words that the owner's conversations are kept under."""
+    named = owned_by(owner).exclude(folder="").order_by().values_list("folder", flat=True).distinct()
+    return sorted(named, key=str.casefold)
 
 
 def grouped_by_day(conversations: Iterable[Conversation], *, today: date | None = None) -> list[Group]:
@@ -124,9 +141,16 @@ def grouped_by_day(conversations: Iterable[Conversation], *, today: date | None 
     groups: list[Group] = []
     for conversation in conversations:
         day = timezone.localdate(conversation.updated_at)
-        label = _("Pinned") if conversation.pinned else _age_label(day, today)
-        if not groups or groups[-1].label != label:
-            groups.append(Group(label, []))
+        in_folder = bool(conversation.folder) and not conversation.pinned
+        label = (
+            _("Pinned")
+            if conversation.pinned
+            else conversation.folder
+            if in_folder
+            else _age_label(day, today)
+        )
+        if not groups or (groups[-1].label, groups[-1].folder) != (label, in_folder):
+            groups.append(Group(label, [], in_folder))
         groups[-1].conversations.append(conversation)
     return groups
 

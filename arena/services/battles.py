@@ -3,7 +3,7 @@
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,13 +16,15 @@ from arena import prompts, sealing
 from arena.errors import AlreadyVoted, Busy, InvalidValue, TooManyReplies, UnknownChatModel
 from arena.models import Battle, Conversation, Message, ModerationCase, Reply, Vote
 from arena.models.battles import fingerprint
+from arena.selectors import attachments as attachment_selectors
 from arena.selectors import battles as selectors
+from arena.selectors import chat_models
 from arena.selectors import conversations as conversation_selectors
-from arena.services import matchmaking, moderation, news, replies, terms
-from arena.services.conversations import MAX_MESSAGE_CHARACTERS, SettingsChange, sampling_for
+from arena.services import attachments, matchmaking, moderation, news, replies, terms
+from arena.services.conversations import MAX_MESSAGE_CHARACTERS, SettingsChange, sampling_for, stored_sampling
 from chatsite.accounts.models import User
 from workers.models import ChatModel
-from workers.protocol import GenerationRequest, Sampling
+from workers.protocol import Ability, GenerationRequest
 
 SIDES = (Conversation.Side.LEFT, Conversation.Side.RIGHT)
 REPLIES_OF_A_TURN = 2
@@ -46,6 +48,7 @@ def start(
     right: str = "",
     settings: SettingsChange | None = None,
     client_id: str = "",
+    attachment_ids: Sequence[uuid.UUID] = (),
 ) -> Round:
     """Begin a battle with its first message.
 
@@ -62,7 +65,7 @@ def start(
             return granted
         _leave_room(owner)
         if mode == Battle.Mode.ANONYMOUS:
-            drawn = matchmaking.draw()
+            drawn = matchmaking.draw(seeing=attachment_selectors.has_image(attachment_ids))
             battle = _seal(owner, drawn.left, drawn.right, text, propensity=drawn.propensity)
             settings = {"max_tokens": site.ARENA_MAX_TOKENS}
         else:
@@ -70,10 +73,17 @@ def start(
         for side in SIDES:
             _open_side(battle, side, settings or {})
         _keep(cases, battle)
-        return _ask(battle, text, client_id)
+        return _ask(battle, text, client_id, attachment_ids)
 
 
-def say(*, owner: User, battle_id: uuid.UUID, text: str, client_id: str = "") -> Round:
+def say(
+    *,
+    owner: User,
+    battle_id: uuid.UUID,
+    text: str,
+    client_id: str = "",
+    attachment_ids: Sequence[uuid.UUID] = (),
+) -> Round:
     """Go on with both sides. After the vote as well: the names are known then, and nothing counts any more."""
     cases = moderation.check_prompt(text=_checked(text), author=owner)
     with transaction.atomic():
@@ -86,7 +96,7 @@ def say(*, owner: User, battle_id: uuid.UUID, text: str, client_id: str = "") ->
                 f"A battle has at most {LONGEST_BATTLE} turns. Start a new round.", field="text"
             )
         _keep(cases, battle)
-        return _ask(battle, text, client_id)
+        return _ask(battle, text, client_id, attachment_ids)
 
 
 @transaction.atomic
@@ -236,12 +246,19 @@ def _sides(battle: Battle) -> list[Conversation]:
     return list(battle.sides.select_related("chat_model").order_by("side"))
 
 
-def _ask(battle: Battle, text: str, client_id: str) -> Round:
-    """Give both sides the message."""
+def _ask(battle: Battle, text: str, client_id: str, attachment_ids: Sequence[uuid.UUID]) -> Round:
+    """Give both sides the message, and what is shown with it."""
+    assert battle.owner is not None  # only imported ones have nobody
     position = 1
+    first: Message | None = None
     for conversation in _sides(battle):
         position = conversation.messages.count() + 1
         message = Message.objects.create(conversation=conversation, position=position, text=text)
+        if first is None:
+            attachments.hand_over(owner=battle.owner, message=message, attachment_ids=attachment_ids)
+            first = message
+        else:
+            attachments.copy(source=first, target=message)
         _start_reply(message, client_id)
         Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
     news.announce(battle.owner_id, battle=str(battle.pk), client_id=client_id)
@@ -256,11 +273,19 @@ def _start_reply(message: Message, client_id: str) -> None:
         raise UnknownChatModel("One of the two chat models is gone. Start a new round.", field="battle")
     sampling = sampling_for(conversation, chat_model)
     system_prompt = conversation.system_prompt or chat_model.system_prompt
+    shown = attachment_selectors.shown_with([message.pk]).get(message.pk, prompts.NOTHING)
+    sees = chat_models.can(chat_model.name, Ability.VISION)
+    if shown.images and not sees:
+        # No name: before the vote it would be told by what it cannot do.
+        raise InvalidValue(
+            "One of the two chat models cannot look at images. Remove the image, or start a new round with it.",
+            field="attachments",
+        )
     reply = Reply.objects.create(
         message=message,
         chat_model=chat_model,
         chat_model_name=chat_model.name,
-        sampling=_stored(sampling),
+        sampling=stored_sampling(sampling),
         system_prompt=system_prompt,
         client_id=client_id,
     )
@@ -271,6 +296,8 @@ def _start_reply(message: Message, client_id: str) -> None:
             system_prompt=system_prompt,
             past=selectors.past_turns(conversation, before=message.position),
             message=message.text,
+            shown=shown,
+            sees=sees,
         ),
         deadline=time.time() + site.GENERATION_TIMEOUT,
         sampling=sampling,
@@ -278,7 +305,3 @@ def _start_reply(message: Message, client_id: str) -> None:
         report_key=str(reply.id),
     )
     transaction.on_commit(partial(replies.submit, request))
-
-
-def _stored(sampling: Sampling) -> dict[str, object]:
-    return {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens}

@@ -4,7 +4,7 @@ import textwrap
 import time
 import unicodedata
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TypedDict
 
@@ -16,15 +16,17 @@ from django.utils import timezone
 from arena import prompts
 from arena.errors import Busy, InvalidValue, NotFound, TooManyReplies, UnknownChatModel
 from arena.models import Conversation, Message, Reply
+from arena.selectors import attachments as attachment_selectors
 from arena.selectors import chat_models
 from arena.selectors import conversations as selectors
-from arena.services import news, replies
+from arena.services import attachments, news, replies
 from chatsite.accounts.models import User
 from workers.models import ChatModel
-from workers.protocol import GenerationRequest, Sampling
+from workers.protocol import Ability, GenerationRequest, Sampling
 
 MAX_MESSAGE_CHARACTERS = 32_000
 TITLE_CHARACTERS = 60
+TOP_LOGPROBS = 5
 
 
 class SettingsChange(TypedDict, total=False):
@@ -34,6 +36,8 @@ class SettingsChange(TypedDict, total=False):
     temperature: float | None
     top_p: float | None
     max_tokens: int | None
+    seed: int | None
+    probabilities: bool
 
 
 @transaction.atomic
@@ -46,6 +50,7 @@ def send_message(
     settings: SettingsChange | None = None,
     client_id: str = "",
     edits: int | None = None,
+    attachment_ids: Sequence[uuid.UUID] = (),
 ) -> Reply:
     """Add a message to a conversation (a new one without `conversation_id`) and start its reply.
 
@@ -53,7 +58,9 @@ def send_message(
     `client_id` is not granted again: the reply of the first time is returned.
 
     `edits` is the id of a message of the conversation that the new one is another version of: the conversation
-    branches there, and what followed the old version stays with it.
+    branches there, and what followed the old version stays with it. The new one gets the old one's files.
+
+    `attachment_ids` are files of the owner that no message carries yet.
     """
     _take_turns(owner.pk)
     if granted := _granted_before(owner, client_id):
@@ -78,6 +85,9 @@ def send_message(
     message = Message.objects.create(
         conversation=conversation, position=position, previous=previous, text=text
     )
+    if edited:
+        attachments.copy(source=edited, target=message)
+    attachments.hand_over(owner=owner, message=message, attachment_ids=attachment_ids)
     return _start_reply(message, client_id)
 
 
@@ -89,8 +99,13 @@ def regenerate(
     chat_model_name: str | None = None,
     settings: SettingsChange | None = None,
     client_id: str = "",
+    replays: uuid.UUID | None = None,
 ) -> Reply:
-    """Start another reply to the last message of a conversation. See `send_message` for the rest."""
+    """Start another reply to the last message of a conversation. See `send_message` for the rest.
+
+    `replays` is an earlier reply to the message: the new one is made by the same chat model with the same parameters,
+    seed and system prompt, and the conversation's own settings stay as they are.
+    """
     _take_turns(owner.pk)
     if granted := _granted_before(owner, client_id):
         return granted
@@ -102,6 +117,8 @@ def regenerate(
     ):
         raise InvalidValue("Only the last message of a conversation can be answered again.", field="message")
     _refuse_while_running(owner, conversation)
+    if replays is not None:
+        return _replay(message, _replayable(message, replays), client_id)
     _choose(conversation, chat_model_name, settings)
     return _start_reply(message, client_id)
 
@@ -187,6 +204,17 @@ def erase(*, conversation: Conversation) -> None:
     transaction.on_commit(partial(replies.abandon, list(running.values_list("id", flat=True))))
     news.announce(conversation.owner_id, conversation=str(conversation.pk))
     conversation.delete()
+
+
+@transaction.atomic
+def put_into_folder(*, owner: User, conversation_id: uuid.UUID, folder: str) -> Conversation:
+    """Show a conversation under a word in the list; "" takes it out again."""
+    conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
+    conversation.folder = " ".join(_without_controls(folder).split())
+    _check_fields(conversation, prefix="")
+    conversation.save(update_fields=["folder"])
+    news.announce(owner.pk, conversation=str(conversation.pk))
+    return conversation
 
 
 @transaction.atomic
@@ -308,21 +336,73 @@ def _check_fields(conversation: Conversation, *, prefix: str) -> None:
 
 
 def _start_reply(message: Message, client_id: str) -> Reply:
-    """Write down the queued reply, and submit its request once that is safe in the database."""
+    """Answer a message as its conversation's settings say."""
     conversation = message.conversation
     chat_model = conversation.chat_model
     assert chat_model is not None  # `_choose` has set it
-    sampling = sampling_for(conversation, chat_model)
     system_prompt = conversation.system_prompt or chat_model.system_prompt
+    return _answer(message, chat_model, system_prompt, sampling_for(conversation, chat_model), client_id)
+
+
+def _replayable(message: Message, reply_id: uuid.UUID) -> Reply:
+    reply = message.replies.select_related("chat_model").filter(pk=reply_id).first()
+    if reply is None:
+        raise NotFound("This answer does not exist (any more).", field="replays")
+    if not reply.repeatable:
+        raise InvalidValue(
+            "Only an answer with a seed, or with temperature 0, comes out the same again."
+            " Set a seed in the settings, and ask again.",
+            field="replays",
+        )
+    if reply.chat_model is None or not reply.chat_model.published:
+        raise UnknownChatModel(
+            f"The chat model “{reply.chat_model_name}” is not here any more.", field="replays"
+        )
+    return reply
+
+
+def _replay(message: Message, replayed: Reply, client_id: str) -> Reply:
+    assert replayed.chat_model is not None  # `_replayable` has seen to it
+    made = replayed.sampling
+    sampling = Sampling(
+        temperature=made.get("temperature"),
+        top_p=made.get("top_p"),
+        max_tokens=made.get("max_tokens"),
+        seed=made.get("seed"),
+        logprobs=bool(made.get("logprobs")),
+        top_logprobs=made.get("top_logprobs") or 0,
+    )
+    return _answer(
+        message, replayed.chat_model, replayed.system_prompt, sampling, client_id, replays=replayed
+    )
+
+
+def _answer(
+    message: Message,
+    chat_model: ChatModel,
+    system_prompt: str,
+    sampling: Sampling,
+    client_id: str,
+    *,
+    replays: Reply | None = None,
+) -> Reply:
+    """Write down the queued reply, and submit its request once that is safe in the database."""
+    conversation = message.conversation
+    shown = attachment_selectors.shown_with([message.pk]).get(message.pk, prompts.NOTHING)
+    sees = chat_models.can(chat_model.name, Ability.VISION)
+    if shown.images and not sees:
+        raise InvalidValue(
+            f"“{chat_model.name}” cannot look at images. Pick a chat model that can, or remove the image.",
+            field="attachments",
+        )
+    made_with = stored_sampling(sampling)
+    if replays is not None:
+        made_with["replays"] = str(replays.pk)
     reply = Reply.objects.create(
         message=message,
         chat_model=chat_model,
         chat_model_name=chat_model.name,
-        sampling={
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-        },
+        sampling=made_with,
         system_prompt=system_prompt,
         client_id=client_id,
     )
@@ -330,7 +410,9 @@ def _start_reply(message: Message, client_id: str) -> Reply:
     request = GenerationRequest(
         id=reply.id.hex,
         chat_model=chat_model.name,
-        messages=prompts.build(system_prompt=system_prompt, past=past, message=message.text),
+        messages=prompts.build(
+            system_prompt=system_prompt, past=past, message=message.text, shown=shown, sees=sees
+        ),
         deadline=time.time() + site.GENERATION_TIMEOUT,
         sampling=sampling,
         report_task=replies.REPORT_TASK,
@@ -343,8 +425,26 @@ def _start_reply(message: Message, client_id: str) -> Reply:
 
 def sampling_for(conversation: Conversation, chat_model: ChatModel) -> Sampling:
     """The conversation's own values, else the chat model's."""
+    probabilities = conversation.probabilities and chat_models.can(chat_model.name, Ability.LOGPROBS)
     return Sampling(
         temperature=chat_model.temperature if conversation.temperature is None else conversation.temperature,
         top_p=chat_model.top_p if conversation.top_p is None else conversation.top_p,
         max_tokens=conversation.max_tokens,
+        seed=conversation.seed,
+        logprobs=probabilities,
+        top_logprobs=TOP_LOGPROBS if probabilities else 0,
     )
+
+
+def stored_sampling(sampling: Sampling) -> dict[str, object]:
+    """What a reply keeps of the parameters it was made with."""
+    stored: dict[str, object] = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
+    if sampling.seed is not None:
+        stored["seed"] = sampling.seed
+    if sampling.logprobs:
+        stored |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+    return stored

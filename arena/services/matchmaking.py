@@ -25,12 +25,17 @@ class Draw(NamedTuple):
     """Of this pair in either order; the order is a fair coin."""
 
 
-def draw() -> Draw:
+def draw(*, seeing: bool = False) -> Draw:
     """Needs no configuration: without weights and pinned pairs all pairs of living, published chat models are alike.
 
-    Raises `NotEnoughChatModels`.
+    `seeing`: only among those that look at images. Raises `NotEnoughChatModels`.
     """
-    chances = probabilities()
+    chances = probabilities(seeing=seeing)
+    if not chances and seeing:
+        raise NotEnoughChatModels(
+            "A battle about an image needs two chat models that look at images, and there are not as many at the"
+            " moment. Remove the image, or try again later."
+        )
     if not chances:
         raise NotEnoughChatModels(
             "A battle needs two chat models that are online, and there are not as many at the moment."
@@ -42,9 +47,10 @@ def draw() -> Draw:
     return Draw(left, right, chances[chosen])
 
 
-def probabilities() -> dict[Pair, float]:
+def probabilities(*, seeing: bool = False) -> dict[Pair, float]:
     """Of every pair that can fight now; they add up to 1. Empty with fewer than two chat models."""
-    alive = sorted(choice.name for choice in chat_models.choices() if choice.served)
+    choices = chat_models.choices()
+    alive = sorted(choice.name for choice in choices if choice.served and (choice.sees or not seeing))
     if len(alive) < 2:
         return {}
     weights = dict.fromkeys(alive, 1.0) | _weights(alive)

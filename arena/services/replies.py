@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from arena.models import Reply
+from arena.models import Reply, TokenProbabilities
 from chatsite.accounts.models import UsageRecord
 from chatsite.accounts.services import usage
 from workers import client
@@ -21,13 +21,18 @@ from workers.protocol import (
     ErrorCode,
     Failed,
     Finished,
+    Gathering,
     GenerationRequest,
     Report,
+    TokenLogprob,
+    TopLogprob,
 )
 
 logger = logging.getLogger(__name__)
 
 REPORT_TASK = "arena.record_reply"
+# Tokens of one answer whose probabilities are kept.
+MOST_TOKENS = 10_000
 # Stands in for a chat model's name where a person could read it before the vote.
 SEALED = "sealed"
 # A reply this young may still be on its way to the broker, or its report on the way to the database.
@@ -107,6 +112,7 @@ def record(*, report: Report) -> bool:
     written = Reply.objects.filter(pk=reply_id, status=Reply.Status.QUEUED).update(
         status=Reply.Status.FAILED if report.failed else Reply.Status.FINISHED,
         text=storable(report.text),
+        reasoning=storable(report.reasoning),
         outcome=report.outcome[:32],
         error_message=storable(sentence(report.outcome, report.error_message))[:500],
         prompt_tokens=report.usage.prompt_tokens,
@@ -127,6 +133,8 @@ def record(*, report: Report) -> bool:
         # The person's usage page must not tell who fights: the name is put in when the battle is revealed.
         chat_model=SEALED if battle is not None and not battle.revealed else reply.chat_model_name,
     )
+    if reply.sampling.get("logprobs"):
+        _keep_probabilities(reply)
     return True
 
 
@@ -169,6 +177,24 @@ def sentence(outcome: str, message: str) -> str:
 def storable(text: str) -> str:
     """`text` without what PostgreSQL or UTF-8 cannot hold; a model may produce anything."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _keep_probabilities(reply: Reply) -> None:
+    """Store what the reply's stream tells of its tokens; the report has only the text."""
+    said = Gathering()
+    for _, event in client.follow(reply.id.hex):
+        if isinstance(event, Delta):
+            said.add(event)
+    tokens = [
+        [*_told(token), [_told(alternative) for alternative in token.top]]
+        for token in said.logprobs[:MOST_TOKENS]
+    ]
+    if tokens:
+        TokenProbabilities.objects.update_or_create(reply=reply, defaults={"tokens": tokens})
+
+
+def _told(token: TokenLogprob | TopLogprob) -> list[str | float | None]:
+    return [storable(token.token), None if token.logprob is None else round(token.logprob, 4)]
 
 
 def _replayed(reply_id: uuid.UUID) -> Report | None:

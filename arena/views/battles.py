@@ -1,9 +1,6 @@
 """The arena's pages: anonymous battles, named comparisons, the vote, and what a link to a battle shows."""
 
 import uuid
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -11,36 +8,17 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from arena.errors import AlreadyVoted, NotFound, Refused
+from arena.errors import NotFound
 from arena.forms import SettingsForm
 from arena.models import Battle, Vote
 from arena.sealing import opened_text
 from arena.selectors import battles as selectors
 from arena.selectors import chat_models
 from arena.services import battles, examples, moderation, terms, votes
+from arena.views.answers import answering_json
 from arena.views.members import for_members, member
 from chatsite.net import client_address
 from workers.models import ChatModel
-
-P = ParamSpec("P")
-Action = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
-
-def answering_json(view: Action[P]) -> Action[P]:
-    """A refusal as JSON: 404 for what is not there, 409 for a second vote, 422 for a value that is wrong."""
-
-    @wraps(view)
-    def answered(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except Refused as refusal:
-            status = (
-                404 if isinstance(refusal, NotFound) else 409 if isinstance(refusal, AlreadyVoted) else 422
-            )
-            error = {"code": refusal.code, "field": refusal.field, "message": refusal.message}
-            return JsonResponse({"error": error}, status=status)
-
-    return answered
 
 
 @require_safe

@@ -6,18 +6,30 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from arena.errors import Busy, InvalidValue, NotFound
 from arena.forms import SettingsForm
-from arena.models import Conversation
+from arena.models import Conversation, Preset
 from arena.selectors import chat_models, searching
 from arena.selectors import conversations as selectors
 from arena.services import conversations
 from arena.views.members import for_members, member
 
 LISTED_AT_ONCE = 60
+FEEDBACK_REASONS = (
+    ("correct", _("correct")),
+    ("useful", _("useful")),
+    ("complete", _("complete")),
+    ("clear", _("clear")),
+    ("incorrect", _("incorrect")),
+    ("superficial", _("superficial")),
+    ("off_topic", _("off topic")),
+    ("too_long", _("too long")),
+    ("harmful", _("harmful")),
+)
 LONGEST_LIST = 6000
 
 
@@ -87,6 +99,20 @@ def pin(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
 
 @require_POST
 @for_members
+def folder(request: HttpRequest, conversation_id: uuid.UUID) -> HttpResponse:
+    try:
+        conversations.put_into_folder(
+            owner=member(request), conversation_id=conversation_id, folder=request.POST.get("folder", "")
+        )
+    except NotFound as error:
+        raise Http404 from error
+    except InvalidValue as error:
+        return HttpResponse(error.message, status=422, content_type="text/plain")
+    return render(request, "arena/partials/sidebar.html", _sidebar_context(request))
+
+
+@require_POST
+@for_members
 def show_version(request: HttpRequest, message_id: int) -> HttpResponse:
     try:
         shown = conversations.show_version(owner=member(request), message_id=message_id)
@@ -123,6 +149,7 @@ def _sidebar_context(request: HttpRequest) -> dict[str, object]:
     return {
         "conversations": listed[:limit],
         "conversation_groups": selectors.grouped_by_day(listed[:limit]),
+        "folders": selectors.folders(member(request)),
         # None when the list is whole.
         "longer_list": limit + LISTED_AT_ONCE if len(listed) > limit else None,
     }
@@ -136,12 +163,25 @@ def _list_limit(request: HttpRequest) -> int:
 
 def _chat_page(request: HttpRequest, opened: Conversation | None) -> HttpResponse:
     choices = chat_models.choices()
+    presets = list(Preset.objects.filter(owner=member(request)))
     context = {
         **_sidebar_context(request),
         "conversation": opened,
         "turns": selectors.turns(opened) if opened else [],
         "chat_models": choices,
         "chosen_model": chat_models.chosen(opened, choices),
-        "settings_form": SettingsForm(instance=opened),
+        "settings_form": SettingsForm(instance=opened or _with_default_preset(presets)),
+        "presets": presets,
+        "reasons": FEEDBACK_REASONS,
     }
     return render(request, "arena/chat.html", context)
+
+
+def _with_default_preset(presets: list[Preset]) -> Conversation:
+    """What a new conversation begins with."""
+    new = Conversation()
+    default = next((preset for preset in presets if preset.default), None)
+    if default is not None:
+        for field in ("system_prompt", "temperature", "top_p", "max_tokens"):
+            setattr(new, field, getattr(default, field))
+    return new

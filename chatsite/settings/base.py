@@ -201,6 +201,7 @@ CELERY_BEAT_SCHEDULE = {
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},
     "remove old files": {"task": "workers.remove_old_files", "schedule": 3600.0, "options": {"expires": 600}},
     "publish the board": {"task": "arena.publish_board", "schedule": crontab(hour=3, minute=30)},
+    "forget unsent files": {"task": "arena.forget_unsent_files", "schedule": crontab(minute=17)},
     "exclude outliers": {
         "task": "arena.exclude_outliers",
         "schedule": 6 * 3600.0,

@@ -31,7 +31,29 @@ def test_it_reads_a_send_with_nothing_but_its_text():
         "edits": None,
         "chat_model": None,
         "settings": None,
+        "attachments": [],
     }
+
+
+@pytest.mark.parametrize("value", ["x", [5], ["no uuid"], [REPLY] * 101, {}])
+def test_it_refuses_attachments_that_are_no_ids(value):
+    with pytest.raises(InvalidValue) as caught:
+        parse({**SEND, "attachments": value})
+    assert caught.value.field == "attachments"
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"seed": 1.5}, "settings.seed"),
+        ({"seed": True}, "settings.seed"),
+        ({"probabilities": 1}, "settings.probabilities"),
+    ],
+)
+def test_it_names_a_seed_or_a_switch_that_is_none(settings, field):
+    with pytest.raises(InvalidValue) as caught:
+        parse({**SEND, "settings": settings})
+    assert caught.value.field == field
 
 
 def test_it_reads_a_send_with_everything():

@@ -216,8 +216,8 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
     for number in range(40):
         make_turn(talk, f"Question {number}", "one", "two")
 
-    # Session, user, list, catalog; for a conversation itself, its messages and their replies as well.
-    with django_assert_max_num_queries(8):
+    # Session, user, list, folders, presets, catalog; for a conversation itself, its messages, replies and files.
+    with django_assert_max_num_queries(11):
         response = as_alice.get(url(name, talk if name == "conversation" else None))
     assert "Conversation 59" in response.content.decode()
 
@@ -286,7 +286,7 @@ def test_it_groups_by_day_more_coarsely_with_age():
 
     groups = selectors.grouped_by_day([at(day) for day in days], today=date(2026, 5, 20))
 
-    assert [(label, [conversation.title for conversation in group]) for label, group in groups] == [
+    assert [(group.label, [one.title for one in group.conversations]) for group in groups] == [
         ("Today", ["2026-05-21", "2026-05-20", "2026-05-20"]),
         ("Yesterday", ["2026-05-19"]),
         ("Previous 7 days", ["2026-05-18", "2026-05-13"]),
