@@ -97,6 +97,17 @@ def sentence_piece() -> Tokenizer:
     return Tokenizer(raw)
 
 
+def saved(folder: Path, *, chat_template: str = "") -> Path:
+    """A checkpoint's folder with the byte-level tokenizer in it, as transformers has it."""
+    transformers = pytest.importorskip("transformers")
+    wrapped = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=byte_level().raw, bos_token="<s>", eos_token="<|im_end|>", pad_token="</s>"
+    )
+    wrapped.chat_template = chat_template or None
+    wrapped.save_pretrained(str(folder))
+    return folder
+
+
 def smollm2_file() -> Path:
     """The weights that a first start downloads, where this environment has them."""
     try:

@@ -12,7 +12,9 @@ from django.core.management.base import OutputWrapper
 # In the order of the help; a name of two words is a module of two words.
 MODULES = {
     "clean": "clean",
+    "split": "split",
     "stats": "stats",
+    "preview": "preview",
     "convert": "convert",
 }
 

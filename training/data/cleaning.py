@@ -78,9 +78,9 @@ def clean(row: Mapping[str, Any], number: int, options: Options) -> Cleaned:
     try:
         record = formats.read(row, number=number, name=options.source_format)
         record = _cleaned(record, options, changes)
+        records = _split(record, options, changes)
     except BadRow as error:
         return Cleaned([], [], Rejected(identifier, error.reason, error.detail), changes)
-    records = _split(record, options, changes)
     # Pieces of one conversation are alike where their system message is; they were compared as a whole.
     mark = duplicates.fingerprint(record, near=options.near_duplicates)
     return Cleaned(records, [mark], None, changes)

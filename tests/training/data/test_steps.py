@@ -5,7 +5,7 @@ import pytest
 from tests.training.rows import numbered, sharegpt
 from training.data import drawing, duplicates, formats, personal, splitting
 from training.data.cleaning import Options, clean
-from training.data.records import Conversation, Message
+from training.data.records import BadRow, Conversation, Message
 from training.data.statistics import Statistics, histogram
 
 
@@ -296,3 +296,10 @@ def test_the_bars_hold_everything():
     assert sum(bar.amount for bar in bars) == 5
     assert (bars[0].label, bars[0].amount) == ("0–63", 2)
     assert bars[-1].amount == 2
+
+
+def test_a_record_that_cannot_be_counted_is_a_bad_row():
+    def refuse(messages):
+        raise BadRow("template", "no thanks")
+
+    assert reason(sharegpt(QUESTION, ANSWER), count_tokens=refuse, max_tokens=5) == "template"
