@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from arena.services import attachments, moderation, publishing, replies, votes
+from arena.services import attachments, background, moderation, publishing, replies, votes
 from workers.protocol import ProtocolError, Report
 
 logger = logging.getLogger(__name__)
@@ -50,3 +50,13 @@ def forget_unsent_files() -> None:
 @shared_task(name="arena.publish_board")
 def publish_board() -> None:
     publishing.publish_if_changed()
+
+
+@shared_task(name=background.SOLVE_TASK)
+def solve_board(slice_name: str, since: str | None, until: str | None) -> None:
+    background.solve_kept(slice_name=slice_name, since=since, until=until)
+
+
+@shared_task(name="arena.widen_intervals")
+def widen_intervals() -> None:
+    background.widen()

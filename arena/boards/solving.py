@@ -134,7 +134,7 @@ def solve(
     fit, effects = _fitted(rows, styled)
     fit = _widened(fit, widened or {})
     told = separation.separate(fit)
-    meetings = _meetings(rows)
+    meetings = meetings_of(rows)
     return Board(
         standings=_standings(fit, told, meetings),
         votes=sum(row.votes for row in rows),
@@ -239,7 +239,7 @@ def _to_settle(fit: Fit, told: Separation, index: int, following: int | None) ->
     return LARGEST_ASK if needed is None else min(LARGEST_ASK, max(1, needed))
 
 
-def _meetings(rows: Sequence[Counter]) -> dict[tuple[str, str], Meeting]:
+def meetings_of(rows: Sequence[Counter]) -> dict[tuple[str, str], Meeting]:
     found: dict[tuple[str, str], Meeting] = {}
     for row in rows:
         ties = row.ties + row.both_bad

@@ -14,9 +14,9 @@ import numpy as np
 from django.db.models import F, Q, Sum
 
 from arena.boards import solving
-from arena.boards.solving import Board, Counter, Styled
+from arena.boards.solving import Board, Counter, Meeting, Styled
 from arena.errors import InvalidValue
-from arena.models import CounterVersion, Listing, ListingChange, PairCounter, Snapshot, Vote
+from arena.models import CounterVersion, Listing, ListingChange, PairCounter, Snapshot, Vote, VoterSpread
 from arena.models.leaderboard import ALL_TIME, EVERYTHING
 from arena.ratings.pairs import Outcomes
 from arena.ratings.style import FEATURES
@@ -135,7 +135,8 @@ def slices() -> Slices:
 def over_time(query: Query, *, most: int = 8) -> tuple[list[str], dict[str, list[float | None]]]:
     """The rating that each of the first `most` public chat models had at the end of each month: (months, ratings)."""
     hidden = hidden_names()
-    leaders = [s.name for s in board(query).standings if s.name not in hidden][:most]
+    # Without style, which the months' boards do not have either.
+    leaders = [s.name for s in board(query._replace(style=False)).standings if s.name not in hidden][:most]
     months, standings = _monthly(version(), query.slice)
     return months, {name: [ratings.get(name) for ratings in standings] for name in leaders}
 
@@ -192,7 +193,34 @@ def _periods(first: date, last: date) -> Q:
 
 @lru_cache(maxsize=64)
 def _solved(number: int, query: Query) -> Board:
-    return solving.solve(pair_rows(query), _styled(query) if query.style else None)
+    return solved_now(query)
+
+
+def solved_now(query: Query) -> Board:
+    """Like `board`, without looking at what was solved before."""
+    found = spread(query)
+    styled = _styled(query) if query.style else None
+    return solving.solve(pair_rows(query), styled, widened=found.factors if found else None)
+
+
+def spread(query: Query) -> VoterSpread | None:
+    """How people's votes hang together in the slice, in all its days; None where that is not known (yet)."""
+    return VoterSpread.objects.filter(slice=query.slice).first()
+
+
+def meetings(query: Query) -> dict[tuple[str, str], Meeting]:
+    """Who fared how against whom."""
+    return solving.meetings_of(pair_rows(query))
+
+
+def votes(query: Query) -> int:
+    """How many there are on a board."""
+    return sum(row.votes for row in pair_rows(query)) if query.dated else slice_votes().get(query.slice, 0)
+
+
+def slice_votes() -> dict[str, int]:
+    """By the name of the slice."""
+    return _slice_votes(version())
 
 
 def _styled(query: Query) -> Styled | None:
@@ -226,10 +254,15 @@ def _styled(query: Query) -> Styled | None:
 
 
 @lru_cache(maxsize=4)
-def _slices(number: int) -> Slices:
+def _slice_votes(number: int) -> dict[str, int]:
     ever = PairCounter.objects.filter(period=ALL_TIME).order_by().values("slice")
     votes = Sum(F("left_wins") + F("right_wins") + F("ties") + F("both_bad"))
-    counts = dict(ever.annotate(votes=votes).values_list("slice", "votes"))
+    return dict(ever.annotate(votes=votes).values_list("slice", "votes"))
+
+
+@lru_cache(maxsize=4)
+def _slices(number: int) -> Slices:
+    counts = _slice_votes(number)
     # Two queries, since each takes one end of the index; a single one would read all votes.
     days = Vote.objects.filter(counted=True).values_list("created_at", flat=True)
     first, last = days.order_by("created_at").first(), days.order_by("-created_at").first()

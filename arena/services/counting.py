@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import redis
 from asgiref.sync import async_to_sync
@@ -38,6 +38,10 @@ SUMS = (
 COLUMNS = COUNTS + SUMS
 _COUNT_OF = {"left": 0, "right": 1, "tie": 2, "both_bad": 3}
 _WEIGHT_OF = {"left": 4, "right": 5, "tie": 6, "both_bad": 6}
+
+
+Totals: TypeAlias = dict[tuple[str, str, str, str], list[float]]
+"""Sums in the order of `COLUMNS`, by slice, period, left and right."""
 
 
 class Counted(NamedTuple):
@@ -80,7 +84,7 @@ def vote_changed(vote: Vote) -> None:
 @transaction.atomic
 def rebuild() -> int:
     """Count all votes again, for example after the categories of battles were labelled anew; how many count."""
-    totals: dict[tuple[str, str, str, str], list[float]] = defaultdict(lambda: [0.0] * len(COLUMNS))
+    totals: Totals = defaultdict(_nothing)
     number = 0
     for outcome in battles.outcomes():
         number += 1
@@ -94,7 +98,7 @@ def rebuild() -> int:
             day_of(outcome.created_at),
         )
         _tally(totals, counted)
-    _store(totals)
+    _store(_with_longer_periods(totals))
     Vote.objects.filter(counted=True, entered=False).update(entered=True)
     Vote.objects.filter(counted=False, entered=True).update(entered=False)
     changed()
@@ -105,7 +109,7 @@ def changed() -> None:
     """The counters have a new version: solved boards are out of date, and open pages hear of it after the commit."""
     if not CounterVersion.objects.filter(pk=1).update(number=F("number") + 1):
         CounterVersion.objects.get_or_create(pk=1, defaults={"number": 1})
-    transaction.on_commit(_tell_pages, robust=True)
+    transaction.on_commit(tell_pages, robust=True)
 
 
 def style_of(battle: Battle, left: str, right: str) -> BattleStyle:
@@ -177,13 +181,29 @@ def _add(counted: Counted, *, sign: int) -> None:
     rows.update(**changes)
 
 
-def _tally(totals: dict[tuple[str, str, str, str], list[float]], counted: Counted) -> None:
+def _tally(totals: Totals, counted: Counted) -> None:
+    """By days."""
     added = steps(counted.choice, counted.weight)
     for name in slices(counted):
-        for span in periods(counted.day):
-            row = totals[name, span, counted.left, counted.right]
-            for index, value in added:
+        row = totals[name, counted.day, counted.left, counted.right]
+        for index, value in added:
+            row[index] += value
+
+
+def _with_longer_periods(days: Totals) -> Totals:
+    """The same by days, by months, and since ever."""
+    months: Totals = defaultdict(_nothing)
+    ever: Totals = defaultdict(_nothing)
+    for finer, longer, length in ((days, months, len("2026-11")), (months, ever, len(ALL_TIME))):
+        for (name, span, left, right), values in finer.items():
+            row = longer[name, span[:length], left, right]
+            for index, value in enumerate(values):
                 row[index] += value
+    return {**days, **months, **ever}
+
+
+def _nothing() -> list[float]:
+    return [0.0] * len(COLUMNS)
 
 
 def _store(totals: Mapping[tuple[str, str, str, str], list[float]]) -> None:
@@ -204,8 +224,8 @@ def _store(totals: Mapping[tuple[str, str, str, str], list[float]]) -> None:
             cursor.executemany(insert, batch)
 
 
-def _tell_pages() -> None:
-    """News that one may miss: a page that does not hear it shows the board of its last reading."""
+def tell_pages() -> None:
+    """That the board changed: news that one may miss. A page that does not hear it keeps the board it has."""
     layer = get_channel_layer()
     if layer is None:
         return

@@ -11,9 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from arena.boards import pages
+from arena.boards.solving import Board
 from arena.errors import InvalidValue
 from arena.models import Snapshot
 from arena.selectors import leaderboard
+from arena.services import background
 from arena.views.members import for_members
 
 SOCKET = "/ws/leaderboard/"
@@ -40,10 +42,13 @@ def board(request: HttpRequest) -> HttpResponse:
         query = leaderboard.query_from(request.GET.dict())
     except InvalidValue as error:
         return _refused(request, error)
-    solved = leaderboard.board(query)
+    answer = background.board(query)
+    solved = answer.board or Board()
     lines = leaderboard.shown(solved)
     context = {
         "query": query,
+        "answer": answer,
+        "spread": leaderboard.spread(query),
         "wishes": _kept(request),
         "slices": leaderboard.slices(),
         "board": solved,
@@ -73,20 +78,20 @@ def over_time(request: HttpRequest) -> HttpResponse:
 @for_readers
 def board_csv(request: HttpRequest) -> HttpResponse:
     try:
-        lines = leaderboard.shown(leaderboard.board(leaderboard.query_from(request.GET.dict())))
+        solved = background.board(leaderboard.query_from(request.GET.dict())).board
     except InvalidValue as error:
         return HttpResponse(f"{error.field}: {error.message}", status=400, content_type="text/plain")
-    return _csv("leaderboard.csv", pages.table(lines))
+    return _csv("leaderboard.csv", pages.table(leaderboard.shown(solved))) if solved else _later()
 
 
 @for_readers
 def pairs_csv(request: HttpRequest) -> HttpResponse:
     """Every ordered pair that met, the hidden chat models left out."""
     try:
-        solved = leaderboard.board(leaderboard.query_from(request.GET.dict()))
+        solved = background.board(leaderboard.query_from(request.GET.dict())).board
     except InvalidValue as error:
         return HttpResponse(f"{error.field}: {error.message}", status=400, content_type="text/plain")
-    return _csv("pairs.csv", pages.pairs(solved, leaderboard.shown(solved)))
+    return _csv("pairs.csv", pages.pairs(solved, leaderboard.shown(solved))) if solved else _later()
 
 
 @for_readers
@@ -116,6 +121,11 @@ def _refused(request: HttpRequest, error: InvalidValue) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return render(request, "arena/leaderboard/refused.html", context, status=422)
     return render(request, "arena/leaderboard/refused_page.html", context, status=400)
+
+
+def _later() -> HttpResponse:
+    sentence = _("This board is being solved. Ask again in a few seconds.")
+    return HttpResponse(sentence, status=503, content_type="text/plain", headers={"Retry-After": "5"})
 
 
 def _csv(name: str, rows: Iterable[Iterable[object]]) -> HttpResponse:

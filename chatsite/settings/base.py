@@ -207,6 +207,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 6 * 3600.0,
         "options": {"expires": 3600},
     },
+    "widen intervals": {"task": "arena.widen_intervals", "schedule": 600.0, "options": {"expires": 500}},
     "reconcile replies": {"task": "arena.reconcile_replies", "schedule": 30.0, "options": {"expires": 30}},
     "take up evaluations": {"task": "evaluation.take_up", "schedule": 5.0, "options": {"expires": 10}},
 }

@@ -33,7 +33,7 @@ def make_vote(
 @pytest.fixture(autouse=True)
 def _nothing_solved_yet():
     """Each test's database starts with version 0 again, and the boards of a version are kept."""
-    for kept in (leaderboard._solved, leaderboard._slices, leaderboard._monthly):
+    for kept in (leaderboard._solved, leaderboard._slices, leaderboard._slice_votes, leaderboard._monthly):
         kept.cache_clear()
 
 
