@@ -79,7 +79,7 @@ def within(
         for i in range(len(votes))
         for j in range(i + 1, len(votes))
     ]
-    return _agreement(matches, rounds, level, seed)
+    return _agreement(matches, rounds, level, seed, alike=True)
 
 
 _Comparison = tuple[QuestionId, int, tuple[str, str]]
@@ -94,8 +94,14 @@ def _grouped(ballots: Iterable[Ballot], *, ties: bool) -> dict[_Comparison, list
 
 
 def _agreement(
-    matches: list[tuple[_Comparison, str, str]], rounds: int, level: float, seed: int
+    matches: list[tuple[_Comparison, str, str]],
+    rounds: int,
+    level: float,
+    seed: int,
+    *,
+    alike: bool = False,
 ) -> Agreement:
+    """`alike`: both votes are of one kind, so which of them is called the first means nothing."""
     if not matches:
         nothing = float("nan")
         return Agreement(Estimate(nothing, nothing, nothing), 0, nothing)
@@ -108,7 +114,8 @@ def _agreement(
         sums[line[key[0]], 0] += first == second
         counts[line[key[0]], 0] += 1
         for row, winner in enumerate((first, second)):
-            seen[row, key[2].index(winner) if winner in key[2] else 2] += 1
+            place = key[2].index(winner) if winner in key[2] else 2
+            seen[:, place] += (0.5, 0.5) if alike else (row == 0, row == 1)
     [rate] = ratio(sums, counts, draws(len(questions), rounds, seed), level=level)
     shares = seen / seen.sum(axis=1, keepdims=True)
     chance = float((shares[0] * shares[1]).sum())

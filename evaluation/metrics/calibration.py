@@ -80,7 +80,7 @@ def drift(earlier: Iterable[SingleVerdict], later: Iterable[SingleVerdict], *, s
     common = [key for key in after if key in before]
     if not common:
         return None
-    questions = {question: line for line, question in enumerate(dict.fromkeys(key[0] for key in common))}
+    questions = {question: line for line, question in enumerate(sorted({key[0] for key in common}, key=str))}
     sums, counts = np.zeros((len(questions), 2)), np.zeros((len(questions), 2))
     for key in common:
         line = questions[key[0]]

@@ -54,7 +54,8 @@ def _compare(differences: dict[QuestionId, list[float]], seed: int) -> Compariso
     if not differences:
         nothing = float("nan")
         return Comparison(Estimate(nothing, nothing, nothing), nothing, 1.0, 0)
-    means = np.array([float(np.mean(values)) for values in differences.values()])
+    # In an order of their own, so that the same verdicts in another order draw the same resamples.
+    means = np.array([float(np.mean(differences[question])) for question in sorted(differences, key=str)])
     resamples = draws(len(means), ROUNDS, seed)
     [difference] = ratio(means[:, None], np.ones((len(means), 1)), resamples, level=LEVEL)
     spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0
