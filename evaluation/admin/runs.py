@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from evaluation.errors import CannotEvaluate
 from evaluation.models import EvaluationRun, HumanVerdict, Judge, StoredAnswer, StoredVerdict
-from evaluation.services import plans, runs, suites
+from evaluation.services import plans, rejudging, runs, suites
 from evaluation.services.plans import Plan
 from evaluation.suites import Suite
 from workers.models import ChatModel
@@ -146,7 +146,7 @@ class EvaluationRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_per_page = 50
     search_fields = ("suite_source", "suite__name", "chat_models")
     search_help_text = "Words of the suite or of a chat model's name"
-    actions = ("cancel", "resume", "retry")
+    actions = ("cancel", "resume", "retry", "judge_again")
     readonly_fields = (
         "suite",
         "suite_source",
@@ -222,6 +222,31 @@ class EvaluationRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 self.message_user(request, f"{run}: {error}", messages.ERROR)
             else:
                 self.message_user(request, _("%(run)s goes on.") % {"run": run}, messages.SUCCESS)
+
+    @admin.action(
+        description=gettext_lazy("Judge the same answers anew, to see how far judges drift"),
+        permissions=["add"],
+    )
+    def judge_again(self, request: HttpRequest, queryset: QuerySet[EvaluationRun]) -> None:
+        for run in queryset:
+            try:
+                plan = rejudging.plan(run=run, fresh=True)
+                cost = plans.estimate(plan=plan).cost
+                if cost:
+                    # An action has no place to confirm in.
+                    raise CannotEvaluate(
+                        "judge",
+                        _("The judges would cost about %(cost).2f. Use %(command)s.")
+                        % {
+                            "cost": cost,
+                            "command": f"manage.py evaluate run --rejudge {str(run.pk)[:8]} --fresh",
+                        },
+                    )
+                rejudging.create(plan=plan, created_by=request.user)  # type: ignore[arg-type] # logged in
+            except CannotEvaluate as error:
+                self.message_user(request, f"{run}: {error}", messages.ERROR)
+            else:
+                self.message_user(request, _("%(run)s is judged again.") % {"run": run}, messages.SUCCESS)
 
     @admin.display(description=gettext_lazy("Judges"))
     def judged_by(self, run: EvaluationRun) -> str:

@@ -23,6 +23,7 @@ MODULES = (
     "show",
     "agreement",
     "suites",
+    "references",
 )
 
 

@@ -112,7 +112,7 @@ def _votes(path: str, judge: str) -> list[Ballot]:
 
 
 def _cards(material: Material, people: Sequence[Ballot], options: dict[str, Any]) -> list[Card]:
-    earlier = material_of_files(options["earlier"]).singles if options["earlier"] else ()
+    earlier = material_of_files(options["earlier"]) if options["earlier"] else None
     lengths = {
         (answer.question_id, answer.chat_model, turn): len(text)
         for answer in material.answers
@@ -125,7 +125,8 @@ def _cards(material: Material, people: Sequence[Ballot], options: dict[str, Any]
             pairs=[v for v in material.pairs if options["turn"] in (None, v.turn)],
             people=people,
             lengths=lengths,
-            earlier=earlier,
+            earlier=earlier.singles if earlier else material.earlier_singles,
+            earlier_pairs=earlier.pairs if earlier else material.earlier_pairs,
             seed=options["seed"],
         )
         for judge in material.judges
@@ -169,4 +170,6 @@ def _card(card: Card) -> str:
             ["points more than earlier", interval(card.drift.difference, 2)],
             ["scores that did not change", interval(card.drift.unchanged, 3)],
         ]
+    if card.same_pairs:
+        rows.append(["pairs that did not change", interval(card.same_pairs, 3)])
     return table(f"Judge {card.judge}", ["", "value"], rows)

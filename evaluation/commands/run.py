@@ -12,7 +12,7 @@ from django.core.management.base import CommandError, OutputWrapper
 from evaluation.commands.common import find_run, money, progress_line, span
 from evaluation.errors import Broken, CannotEvaluate, Stopped
 from evaluation.models import EvaluationRun
-from evaluation.services import judge_prompts, plans, runner, runs
+from evaluation.services import judge_prompts, plans, rejudging, runner, runs
 from evaluation.services.plans import Estimate, Plan
 
 HELP = "Start an evaluation, or go on with one that was stopped."
@@ -49,6 +49,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--resume", default="", metavar="ID", help="Go on with this run; its first characters suffice."
     )
     parser.add_argument("--retry-errors", action="store_true", help="With --resume: make failed calls again.")
+    parser.add_argument(
+        "--rejudge",
+        default="",
+        metavar="ID",
+        help="Judge the answers of this run again, by its own judges or by those of --judge.",
+    )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="With --rejudge: ask the judges anew where the cache knows what they said; their cards tell the drift.",
+    )
     parser.add_argument("--yes", action="store_true", help="Do not ask before it costs something.")
     parser.add_argument(
         "--background", action="store_true", help="For the control worker: end with the parent."
@@ -79,9 +90,23 @@ def handle(out: OutputWrapper, options: dict[str, Any]) -> None:
 
 
 def _begun(out: OutputWrapper, options: dict[str, Any]) -> EvaluationRun:
+    again = bool(options["rejudge"])
+    plan = _planned_again(options) if again else _planned(options)
+    estimate = plans.estimate(plan=plan)
+    for line in _summary(plan, estimate):
+        out.write(line)
+    _confirm(out, estimate, yes=options["yes"])
+    run = rejudging.create(plan=plan, foreground=True) if again else runs.create(plan=plan)
+    out.write(f"Run {run.pk}")
+    return run
+
+
+def _planned(options: dict[str, Any]) -> Plan:
+    if options["fresh"]:
+        raise CannotEvaluate("fresh", "--fresh goes with --rejudge ID.")
     if not options["suite"]:
         raise CannotEvaluate("suite", "Say which questions: --suite NAME, a JSONL file or an https address.")
-    plan = plans.plan(
+    return plans.plan(
         suite=options["suite"],
         chat_models=options["models"],
         judge_names=options["judge"],
@@ -90,13 +115,15 @@ def _begun(out: OutputWrapper, options: dict[str, Any]) -> EvaluationRun:
         parameters={name: options[name] for name in SETTINGS} | {"foreground": True},
         prompts=judge_prompts.read(options["prompts"]) if options["prompts"] else (),
     )
-    estimate = plans.estimate(plan=plan)
-    for line in _summary(plan, estimate):
-        out.write(line)
-    _confirm(out, estimate, yes=options["yes"])
-    run = runs.create(plan=plan)
-    out.write(f"Run {run.pk}")
-    return run
+
+
+def _planned_again(options: dict[str, Any]) -> Plan:
+    if options["suite"] or options["models"]:
+        raise CannotEvaluate(
+            "rejudge", "--rejudge judges the answers of a run; leave out --suite and --models."
+        )
+    source = find_run(options["rejudge"])
+    return rejudging.plan(run=source, judge_names=options["judge"], fresh=options["fresh"])
 
 
 def _resumed(options: dict[str, Any]) -> EvaluationRun:

@@ -43,6 +43,8 @@ class Card:
     with_people_decided: Agreement | None
     """Setup S2."""
     drift: Drift | None
+    same_pairs: Estimate | None
+    """Share of pairs with the very same verdict at an earlier time; None without any of then."""
 
 
 def card(
@@ -53,6 +55,7 @@ def card(
     people: Sequence[Ballot] = (),
     lengths: Lengths | None = None,
     earlier: Sequence[SingleVerdict] = (),
+    earlier_pairs: Sequence[PairVerdict] = (),
     seed: int = 0,
 ) -> Card:
     """`singles` and `pairs` may hold other judges' verdicts too: self-preference needs them."""
@@ -71,6 +74,7 @@ def card(
         with_people=together,
         with_people_decided=decided,
         drift=drift([v for v in earlier if v.judge == judge], own, seed=seed),
+        same_pairs=same_pairs([v for v in earlier_pairs if v.judge == judge], games, seed=seed),
     )
 
 
@@ -80,14 +84,31 @@ def drift(earlier: Iterable[SingleVerdict], later: Iterable[SingleVerdict], *, s
     common = [key for key in after if key in before]
     if not common:
         return None
-    questions = {question: line for line, question in enumerate(sorted({key[0] for key in common}, key=str))}
-    sums, counts = np.zeros((len(questions), 2)), np.zeros((len(questions), 2))
-    for key in common:
-        line = questions[key[0]]
-        sums[line] += (after[key] - before[key], float(after[key] == before[key]))
-        counts[line] += 1
-    difference, unchanged = ratio(sums, counts, draws(len(questions), ROUNDS, seed))
+    changes = [(after[key] - before[key], float(after[key] == before[key])) for key in common]
+    difference, unchanged = _means([key[0] for key in common], changes, seed)
     return Drift(difference, unchanged, len(common))
+
+
+def same_pairs(
+    earlier: Iterable[PairVerdict], later: Iterable[PairVerdict], *, seed: int = 0
+) -> Estimate | None:
+    """None where no pair has a verdict at both times. Intervals resample questions."""
+    before, after = _winners(earlier), _winners(later)
+    common = [key for key in after if key in before]
+    if not common:
+        return None
+    same = [(float(after[key] == before[key]),) for key in common]
+    return _means([key[0] for key in common], same, seed)[0]
+
+
+def _means(questions: Sequence[QuestionId], values: Sequence[tuple[float, ...]], seed: int) -> list[Estimate]:
+    """Of each place of `values`, which belong to `questions`."""
+    lines = {question: line for line, question in enumerate(sorted(set(questions), key=str))}
+    sums, counts = (np.zeros((len(lines), len(values[0]))) for _ in range(2))
+    for question, value in zip(questions, values, strict=True):
+        sums[lines[question]] += value
+        counts[lines[question]] += 1
+    return ratio(sums, counts, draws(len(lines), ROUNDS, seed))
 
 
 def _with_people(
@@ -102,4 +123,12 @@ def _scores(verdicts: Iterable[SingleVerdict]) -> Mapping[tuple[QuestionId, int,
         (verdict.question_id, verdict.turn, verdict.chat_model, verdict.judge): verdict.score
         for verdict in verdicts
         if verdict.score is not None
+    }
+
+
+def _winners(verdicts: Iterable[PairVerdict]) -> Mapping[tuple[QuestionId, int, str, str, str], str]:
+    return {
+        (verdict.question_id, verdict.turn, verdict.model_1, verdict.model_2, verdict.judge): verdict.winner
+        for verdict in verdicts
+        if verdict.winner != "error"
     }

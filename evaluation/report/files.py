@@ -21,6 +21,8 @@ ABOUT: Final = "about.json"
 
 PEOPLE: Final = "human_judgment"
 REFERENCES: Final = "reference_answer"
+EARLIER: Final = "earlier_judgment"
+"""What the same judges said of the same answers at an earlier time."""
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Found:
     singles: list[SingleVerdict] = field(default_factory=list)
     pairs: list[PairVerdict] = field(default_factory=list)
     people: list[PairVerdict] = field(default_factory=list)
+    earlier_singles: list[SingleVerdict] = field(default_factory=list)
+    earlier_pairs: list[PairVerdict] = field(default_factory=list)
 
 
 def read(paths: Sequence[Path]) -> Material:
@@ -54,9 +58,11 @@ def read(paths: Sequence[Path]) -> Material:
         references=found.references,
         answers=found.answers,
         # FastChat appends when it is run again: the last verdict holds.
-        singles=fastchat.newest(found.singles, lambda v: (v.judge, v.question_id, v.turn, v.chat_model)),
+        singles=fastchat.newest(found.singles, _single_key),
         pairs=fastchat.newest(found.pairs, _pair_key),
         people=fastchat.newest(found.people, _pair_key),
+        earlier_singles=fastchat.newest(found.earlier_singles, _single_key),
+        earlier_pairs=fastchat.newest(found.earlier_pairs, _pair_key),
         baseline=str(about.get("baseline", "")),
         facts=[(str(name), str(value)) for name, value in about.get("facts", [])],
     )
@@ -75,10 +81,14 @@ def raw(material: Material) -> dict[str, str]:
         put("model_answer", name, "", map(fastchat.answer_row, answers))
     for name, answers in _grouped(material.references, lambda answer: answer.chat_model).items():
         put(REFERENCES, name, "", map(fastchat.answer_row, answers))
-    for judge, singles in _grouped(material.singles, lambda verdict: verdict.judge).items():
-        put("model_judgment", judge, "_single", map(fastchat.single_row, singles))
-    for judge, pairs in _grouped(material.pairs, lambda verdict: verdict.judge).items():
-        put("model_judgment", judge, "_pair", map(fastchat.pair_row, pairs))
+    for folder, all_singles, all_pairs in (
+        ("model_judgment", material.singles, material.pairs),
+        (EARLIER, material.earlier_singles, material.earlier_pairs),
+    ):
+        for judge, singles in _grouped(all_singles, lambda verdict: verdict.judge).items():
+            put(folder, judge, "_single", map(fastchat.single_row, singles))
+        for judge, pairs in _grouped(all_pairs, lambda verdict: verdict.judge).items():
+            put(folder, judge, "_pair", map(fastchat.pair_row, pairs))
     if material.people:
         put(PEOPLE, "people", "_pair", map(fastchat.pair_row, material.people))
     about = {
@@ -118,10 +128,11 @@ def _read_file(path: Path, found: Found) -> None:
     elif "games" in first:
         found.pairs += arena_hard.read_pair_verdicts(lines, source)
     elif fastchat.is_pair_row(first):
-        verdicts = found.people if path.parent.name == PEOPLE else found.pairs
-        verdicts += fastchat.read_pair_verdicts(lines, source)
+        pairs = {PEOPLE: found.people, EARLIER: found.earlier_pairs}.get(path.parent.name, found.pairs)
+        pairs += fastchat.read_pair_verdicts(lines, source)
     elif "score" in first:
-        found.singles += fastchat.read_single_verdicts(lines, source)
+        singles = found.earlier_singles if path.parent.name == EARLIER else found.singles
+        singles += fastchat.read_single_verdicts(lines, source)
     elif first or lines:
         found.questions += fastchat.read_questions(lines, source)
 
@@ -146,6 +157,10 @@ def _check_unique(found: Found) -> None:
             if key in seen:
                 raise ValueError(f"The {kind} {key} is in two of the files. Leave one of them out.")
             seen.add(key)
+
+
+def _single_key(verdict: SingleVerdict) -> tuple[object, ...]:
+    return verdict.judge, verdict.question_id, verdict.turn, verdict.chat_model
 
 
 def _pair_key(verdict: PairVerdict) -> tuple[object, ...]:

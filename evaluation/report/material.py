@@ -19,6 +19,9 @@ class Material:
     """What judges that are chat models said."""
     people: Sequence[PairVerdict] = ()
     """What people said about the same pairs; one game each, so both games hold the same verdict."""
+    earlier_singles: Sequence[SingleVerdict] = ()
+    """What the judges said of the same answers at an earlier time: how far they have drifted since."""
+    earlier_pairs: Sequence[PairVerdict] = ()
     baseline: str = ""
     facts: Sequence[tuple[str, str]] = ()
     """Shown above the tables: when, which suite, what it cost."""
@@ -56,14 +59,19 @@ class Material:
     def in_order(self) -> "Material":
         """Verdicts in an order of their own: sums in another order could differ in their last digit."""
 
+        def single_place(verdict: SingleVerdict) -> tuple[str, int, str, str]:
+            return str(verdict.question_id), verdict.turn, verdict.judge, verdict.chat_model
+
         def pair_place(pair: PairVerdict) -> tuple[str, int, str, str, str]:
             return str(pair.question_id), pair.turn, pair.judge, pair.model_1, pair.model_2
 
         return replace(
             self,
-            singles=sorted(self.singles, key=lambda v: (str(v.question_id), v.turn, v.judge, v.chat_model)),
+            singles=sorted(self.singles, key=single_place),
             pairs=sorted(self.pairs, key=pair_place),
             people=sorted(self.people, key=pair_place),
+            earlier_singles=sorted(self.earlier_singles, key=single_place),
+            earlier_pairs=sorted(self.earlier_pairs, key=pair_place),
         )
 
     @property
@@ -76,15 +84,20 @@ class Material:
         def name(old: str) -> str:
             return names.get(old, old)
 
+        def singles(verdicts: Sequence[SingleVerdict]) -> list[SingleVerdict]:
+            return [replace(verdict, chat_model=name(verdict.chat_model)) for verdict in verdicts]
+
         def pairs(verdicts: Sequence[PairVerdict]) -> list[PairVerdict]:
             return [replace(v, model_1=name(v.model_1), model_2=name(v.model_2)) for v in verdicts]
 
         return replace(
             self,
             answers=[replace(answer, chat_model=name(answer.chat_model)) for answer in self.answers],
-            singles=[replace(verdict, chat_model=name(verdict.chat_model)) for verdict in self.singles],
+            singles=singles(self.singles),
             pairs=pairs(self.pairs),
             people=pairs(self.people),
+            earlier_singles=singles(self.earlier_singles),
+            earlier_pairs=pairs(self.earlier_pairs),
             baseline=name(self.baseline),
         )
 
@@ -97,9 +110,12 @@ def merged(title: str, parts: Sequence[Material], facts: Sequence[tuple[str, str
     return Material(
         title=title,
         questions=first.questions,
+        references=first.references,
         answers=[answer for part in parts for answer in part.answers],
         singles=[verdict for part in parts for verdict in part.singles],
         pairs=[pair for part in parts for pair in part.pairs],
         people=[pair for part in parts for pair in part.people],
+        earlier_singles=[verdict for part in parts for verdict in part.earlier_singles],
+        earlier_pairs=[pair for part in parts for pair in part.earlier_pairs],
         facts=facts,
     )

@@ -307,7 +307,13 @@ def _cards(material: Material) -> Table | None:
 
 def _card(material: Material, judge: str, voters: Sequence[Ballot]) -> list[tuple[str, Cell]]:
     card = calibration.card(
-        judge, singles=material.singles, pairs=material.pairs, people=voters, lengths=material.lengths
+        judge,
+        singles=material.singles,
+        pairs=material.pairs,
+        people=voters,
+        lengths=material.lengths,
+        earlier=material.earlier_singles,
+        earlier_pairs=material.earlier_pairs,
     )
     position, length, own = card.position, card.length, card.self_preference
     together, decided = card.with_people, card.with_people_decided
@@ -324,6 +330,9 @@ def _card(material: Material, judge: str, voters: Sequence[Ballot]) -> list[tupl
         (_("Points too many for its own answers"), tables.number(own.excess if own else None)),
         (_("Agrees with people, ties included"), _share(together.rate if together else None)),
         (_("Agrees with people, ties left out"), _share(decided.rate if decided else None)),
+        (_("Points more than at the earlier time"), _number(card.drift.difference if card.drift else None)),
+        (_("Scores that are as they were"), _share(card.drift.unchanged if card.drift else None)),
+        (_("Pairs that are as they were"), _share(card.same_pairs)),
     ]
 
 

@@ -24,6 +24,8 @@ from evaluation.report.questions import Address
 from evaluation.report.report import Report, build
 
 KEPT_SECONDS = 600
+REJUDGES = "rejudges"
+"""A run's parameter: the id of the run whose answers it judges again."""
 READ = "evaluation.view_evaluationrun"
 PERSON = "person "
 """Before a number in the place of a judge's name: reports show how people judge, never who they are."""
@@ -57,14 +59,17 @@ def material(run: EvaluationRun, *, question_id: str | None = None) -> Material:
     only = Q() if question_id is None else Q(question_id=question_id)
     asked = questions(run)
     ids = {str(question.id): question.id for question in asked}
-    verdicts = list(run.verdicts.filter(only).order_by("id"))
+    singles, pairs = _verdicts(run, only, ids)
+    earlier_singles, earlier_pairs = _earlier(run, only, ids)
     return Material(
         title=str(run),
         questions=asked,
         answers=[_answer(stored, ids) for stored in run.answers.filter(only).order_by("id")],
         references=_references(run),
-        singles=[_single(v, ids) for v in verdicts if v.kind == StoredVerdict.Kind.SINGLE],
-        pairs=_pairs([v for v in verdicts if v.kind == StoredVerdict.Kind.PAIR], ids),
+        singles=singles,
+        pairs=pairs,
+        earlier_singles=earlier_singles,
+        earlier_pairs=earlier_pairs,
         people=_people(run.human_verdicts.filter(only).order_by("id"), ids),
         baseline=run.baseline,
         facts=facts(run),
@@ -121,6 +126,7 @@ def facts(run: EvaluationRun) -> Sequence[tuple[str, str]]:
         (_("Questions"), str(len(run.suite.questions))),
         (_("Mode"), run.get_mode_display()),
         (_("Judges"), ", ".join(run.judges) or _("none")),
+        (_("Judges again the answers of"), str(run.parameters.get(REJUDGES, ""))[:8]),
         (_("Baseline"), run.baseline),
         (_("Begun"), date_format(made, "DATETIME_FORMAT")),
         (_("Status"), run.get_status_display()),
@@ -146,6 +152,18 @@ def _question(stored: Mapping[str, Any]) -> Question:
 
 Ids = Mapping[str, QuestionId]
 """From the text in our tables to the id that the suite gave, which may be a number."""
+
+
+def _verdicts(run: EvaluationRun, only: Q, ids: Ids) -> tuple[list[SingleVerdict], list[PairVerdict]]:
+    stored = list(run.verdicts.filter(only).order_by("id"))
+    singles = [_single(verdict, ids) for verdict in stored if verdict.kind == StoredVerdict.Kind.SINGLE]
+    return singles, _pairs([verdict for verdict in stored if verdict.kind == StoredVerdict.Kind.PAIR], ids)
+
+
+def _earlier(run: EvaluationRun, only: Q, ids: Ids) -> tuple[list[SingleVerdict], list[PairVerdict]]:
+    """Of the run whose answers this one judged again."""
+    source = EvaluationRun.objects.filter(pk=run.parameters.get(REJUDGES)).first()
+    return _verdicts(source, only, ids) if source else ([], [])
 
 
 def _answer(stored: StoredAnswer, ids: Ids) -> Answer:

@@ -26,6 +26,8 @@ from workers.protocol import ChatMessage, Sampling
 
 # Calls that gave no verdict before the game is given up: the first, and one that asks for the verdict alone.
 MOST_TRIES = 2
+FRESH = "fresh"
+"""A run's parameter: judges are asked anew also where the cache knows what they said."""
 # Games settled from the cache before the lease is looked after.
 BETWEEN_LOOKS = 100
 
@@ -149,6 +151,8 @@ class Grading:
         return Call(messages, sampling, schema)
 
     def _from_cache(self, game: Game, attempt: "_Try") -> bool:
+        if self._run.parameters.get(FRESH):
+            return False
         cached = CachedJudgment.objects.filter(content_key=attempt.content_key).first()
         verdict = asking.read(attempt.asked, cached.text) if cached else None
         if cached is None or verdict is None:

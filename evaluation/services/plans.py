@@ -45,6 +45,8 @@ class Plan:
     baseline: str
     parameters: dict[str, Any]
     questions: Sequence[Question] = field(repr=False, default=())
+    answered: bool = False
+    """The answers are there already."""
 
     @property
     def answer_calls(self) -> int:
@@ -123,7 +125,7 @@ def estimate(*, plan: Plan) -> Estimate:
     answer_tokens, measured = _answer_tokens(plan.chat_models)
     prompt = completion = 0
     cost = seconds = 0.0
-    seconds += _answer_seconds(plan, answer_tokens)
+    seconds += 0.0 if plan.answered else _answer_seconds(plan, answer_tokens)
     per_judge = plan.verdict_calls // max(1, len(plan.judges))
     answers_shown = 1 if plan.mode == Mode.SINGLE else 2
     shown = PROMPT_FRAME + answers_shown * answer_tokens + _question_tokens(plan.questions)
@@ -134,7 +136,7 @@ def estimate(*, plan: Plan) -> Estimate:
         cost += per_judge * (shown * judge.prompt_price + said * judge.completion_price) / 1e6
         seconds += _judge_seconds(judge, per_judge, said)
     return Estimate(
-        answer_calls=plan.answer_calls,
+        answer_calls=0 if plan.answered else plan.answer_calls,
         verdict_calls=plan.verdict_calls,
         prompt_tokens=prompt,
         completion_tokens=completion,

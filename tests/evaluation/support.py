@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from evaluation.models import EvaluationRun
 from evaluation.services import plans, runs
 from tests.factories import make_chat_model
 
-QUESTIONS = [
+QUESTIONS: list[dict[str, Any]] = [
     {"question_id": 1, "category": "writing", "turns": ["Say one.", "Say two."]},
     {"question_id": 2, "category": "maths", "turns": ["What is 2 + 2?", "Plus 1?"], "reference": ["4", "5"]},
     {"question_id": "x3", "category": "stem", "turns": ["Why is the sky blue?"]},

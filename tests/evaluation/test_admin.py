@@ -106,6 +106,22 @@ def test_it_cancels_and_goes_on(operator, workers_client, suite, sent, django_ca
     assert (run.status, sent) == ("queued", [(runs.START_TASK, [str(run.pk)])])
 
 
+def test_it_has_the_same_answers_judged_again_unless_that_costs_money(
+    operator, workers_client, suite, sent, django_capture_on_commit_callbacks
+):
+    host(workers_client, "parrot")
+    host(workers_client, "strict", "reply=[[3]]")
+    run = runner.execute(run_id=plan_run(suite, "parrot", judges=["strict"]).pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        act(operator, "judge_again", run)
+    second = EvaluationRun.objects.latest("created_at")
+    assert (second.parameters["rejudges"], str(second.created_by)) == (str(run.pk), "operator")
+    assert sent == [(runs.START_TASK, [str(second.pk)])]
+    Judge.objects.update(prompt_price=900)
+    assert "--rejudge" in act(operator, "judge_again", run).content.decode()
+    assert EvaluationRun.objects.count() == 2
+
+
 def test_its_pages_show_runs_answers_verdicts_and_judges(operator, workers_client, suite):
     host(workers_client, "parrot")
     host(workers_client, "strict", "reply=[[3]] <script>alert(1)</script>")
