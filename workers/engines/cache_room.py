@@ -18,8 +18,10 @@ LOOK_SECONDS = 0.05
 class Ticket:
     """One request's claim. `ordered_out` is true from the order until it has left."""
 
-    def __init__(self, number: int, tokens: int):
+    def __init__(self, number: int, tokens: int, *, pinned: bool = False):
         self.number = number
+        self.pinned = pinned
+        """It cannot go on where it was interrupted, so others are ordered out first."""
         self.tokens = tokens
         """What it holds, or will hold when it comes in."""
         self.ordered_out = False
@@ -35,9 +37,9 @@ class CacheRoom:
         self._waiting: set[Ticket] = set()
         self._changed = threading.Condition()
 
-    def ticket(self, tokens: int) -> Ticket:
+    def ticket(self, tokens: int, *, pinned: bool = False) -> Ticket:
         """For a request that will hold about so many tokens when it comes in. Earlier tickets go first."""
-        return Ticket(next(self._numbers), tokens)
+        return Ticket(next(self._numbers), tokens, pinned=pinned)
 
     def enter(self, ticket: Ticket, unwanted: Callable[[], bool]) -> bool:
         """Wait for room. False when `unwanted` became true first; the ticket is not inside then."""
@@ -60,7 +62,9 @@ class CacheRoom:
             ticket.tokens = tokens
             staying = [other for other in self._inside if not other.ordered_out]
             if len(staying) > 1 and sum(other.tokens for other in staying) > self._usable:
-                max(staying, key=lambda other: other.number).ordered_out = True
+                oldest = min(staying, key=lambda other: other.number)
+                others = [other for other in staying if other is not oldest]
+                max(others, key=lambda other: (not other.pinned, other.number)).ordered_out = True
 
     def leave(self, ticket: Ticket) -> None:
         """What it held is free. Idempotent."""

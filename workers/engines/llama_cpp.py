@@ -18,13 +18,30 @@ from pathlib import Path
 from typing import Any
 
 from workers.engines import completion
-from workers.engines.base import EngineError, Meter, StopSignal
+from workers.engines.base import EngineError, Meter, RefusedError, StopSignal
 from workers.engines.cache_room import CacheRoom, Ticket
 from workers.engines.cores import usable_cores
+from workers.engines.llama_cpp_embedding import LONGEST_INPUT, SLOTS, Embedding, pools_itself
+from workers.engines.llama_cpp_wire import (
+    Logprobs,
+    Wish,
+    failure,
+    guess_tokens,
+    message_object,
+    payload,
+    prepare,
+    tool_call_deltas,
+    tool_object,
+)
 from workers.engines.prompting import format_of
 from workers.engines.stopping import StopStrings
+from workers.engines.tool_calls import Read, plain_messages, plan
 from workers.protocol import (
+    Ability,
+    ChatMessage,
     Delta,
+    DetokenizeRequest,
+    EmbeddingRequest,
     ErrorCode,
     Failed,
     Finished,
@@ -32,6 +49,8 @@ from workers.protocol import (
     GenerationRequest,
     HostedModel,
     StreamEvent,
+    Tokenized,
+    TokenizeRequest,
 )
 
 logger = logging.getLogger(__name__)
@@ -43,10 +62,23 @@ STEP_TOKENS_CPU = 128
 STEP_TOKENS_GPU = 512
 DEFAULT_SLOTS = 8
 GGUF_MAGIC = b"GGUF"
-ERROR_CODES = {
-    "exceed_context_size_error": ErrorCode.CONTEXT_OVERFLOW,
-    "invalid_request_error": ErrorCode.INVALID_REQUEST,
-}
+ABILITIES = (
+    Ability.CHAT,
+    Ability.COMPLETION,
+    Ability.TOKEN_PROMPTS,
+    Ability.TOOLS,
+    Ability.JSON_OBJECT,
+    Ability.JSON_SCHEMA,
+    Ability.GRAMMAR,
+    Ability.LOGPROBS,
+    Ability.LOGIT_BIAS,
+    Ability.TOP_K,
+    Ability.MIN_P,
+    Ability.REPETITION_PENALTY,
+    Ability.EMBEDDINGS,
+    Ability.TOKENIZE,
+)
+CACHE_FULL = "The model's memory is full with other requests. Please try again."
 
 
 class LlamaCppEngine:
@@ -72,6 +104,7 @@ class LlamaCppEngine:
             checkpoint=str(path),
         )
         self.stops = self.format.stop if self.format else ()
+        self._path, self._cores, self._gpu_layers = path, threads, gpu_layers
         self._server = _load(
             path,
             slots=slots,
@@ -82,12 +115,19 @@ class LlamaCppEngine:
             chat_template=self.format.source if self.format else "",
         )
         properties = self._properties()
+        self.vocabulary = int(self._get("/v1/models")["data"][0]["meta"]["n_vocab"])
+        template = str(properties.get("chat_template", ""))
+        self.native_tools = bool(properties.get("chat_template_caps", {}).get("supports_tools"))
+        self.can_think = "enable_thinking" in template or "reasoning_effort" in template
         self.hosted = HostedModel(
             name=name,
             engine="llama_cpp",
             context_length=int(properties["default_generation_settings"]["n_ctx"]),
             slots=int(properties["total_slots"]),
+            abilities=self._abilities(sees=bool(properties.get("modalities", {}).get("vision"))),
         )
+        self._embedding: Embedding | None = None
+        self._embedding_lock = threading.Lock()
         # Each running request blocks a thread inside llama.cpp (without the GIL).
         self._threads = ThreadPoolExecutor(self.hosted.slots, thread_name_prefix=f"llama-{name}")
         # When the shared cache is full llama.cpp ends every request that has a part in it, so it must not get full.
@@ -102,31 +142,67 @@ class LlamaCppEngine:
 
     def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
         meter = Meter()
-        if not request.messages:
-            yield meter.failed(ErrorCode.INVALID_REQUEST, "The request has no messages.")
+        if not request.messages and request.prompt is None:
+            yield meter.failed(ErrorCode.INVALID_REQUEST, "The request has no messages.", "messages")
             return
-        ticket = self._room.ticket(guess_tokens(request))
+        try:
+            self._check_tokens(request)
+            wish = prepare(request, native_tools=self.native_tools, can_think=self.can_think)
+        except RefusedError as refusal:
+            yield meter.failed(refusal.code, refusal.message, refusal.param)
+            return
+        if request.echo and request.prompt:
+            yield meter.delta(
+                request.prompt if isinstance(request.prompt, str) else self._text(request.prompt)
+            )
+        ticket = self._room.ticket(guess_tokens(wish.request), pinned=not request.resumable)
         text = request.prefix
         try:
             while self._room.enter(ticket, stop.is_set):
-                turn = _Turn(self, replace(request, prefix=text), stop, ticket, meter)
+                turn = _Turn(
+                    self, replace(wish, request=replace(wish.request, prefix=text)), stop, ticket, meter
+                )
                 yield from turn.deltas()
                 if turn.ending is not None:
                     yield turn.ending
                     return
                 # Ordered out to make room for an older request: go on behind the text so far when there is room again.
+                if turn.said and not request.resumable:
+                    yield meter.failed(ErrorCode.QUEUE_FULL, CACHE_FULL)
+                    return
                 text += turn.text
                 self._room.leave(ticket)
             yield meter.finished(FinishReason.CANCELLED)
         finally:
             self._room.leave(ticket)
 
+    def embed(self, request: EmbeddingRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
+        yield from self._embedder().embed(request, stop)
+
+    def tokenize(self, request: TokenizeRequest) -> Tokenized:
+        text, special = request.prompt, request.add_special_tokens
+        if text is None:
+            if not request.messages:
+                raise RefusedError("Send either a prompt or messages.", "prompt")
+            text, special = self._as_prompt(request), True
+        body = {"content": text, "add_special": special, "parse_special": True, "with_pieces": True}
+        found = self._post("/tokenize", body)["tokens"]
+        return Tokenized(
+            tuple(token["id"] for token in found), tuple(_piece(token["piece"]) for token in found)
+        )
+
+    def detokenize(self, request: DetokenizeRequest) -> str:
+        self._check_ids(request.tokens, "tokens")
+        return self._text(request.tokens)
+
     def count_tokens(self, text: str) -> int:
         return len(self._post("/tokenize", {"content": text})["tokens"])
 
     def run(self, body: dict[str, Any], on_chunk: Callable[[dict[str, Any]], bool]) -> Future[None]:
-        """Have llama.cpp work on a chat completion; `on_chunk` returns True to end it and free its slot."""
-        return self._threads.submit(self._server.handle_chat_completions, body, on_chunk)
+        """Have llama.cpp work on a completion; `on_chunk` returns True to end it and free its slot."""
+        raw = "prompt" in body
+        handle = self._server.handle_completions if raw else self._server.handle_chat_completions
+        return self._threads.submit(handle, body, on_chunk)
 
     def resize(self, ticket: Ticket, tokens: int) -> None:
         """The request behind `ticket` takes up so much of the cache now."""
@@ -136,7 +212,66 @@ class LlamaCppEngine:
         if not self._closed.is_set():
             self._closed.set()
             self._threads.shutdown(wait=True)
+            self._embedding = None
             del self._server  # its destructor stops the loop and frees the weights
+
+    def _abilities(self, *, sees: bool) -> tuple[str, ...]:
+        extra = {Ability.VISION: sees, Ability.REASONING: self.can_think}
+        return (
+            *(ability.value for ability in ABILITIES),
+            *(ability.value for ability, has in extra.items() if has),
+        )
+
+    def _embedder(self) -> Embedding:
+        with self._embedding_lock:
+            if self._embedding is None:
+                longest = min(LONGEST_INPUT, self.hosted.context_length)
+                server = _load(
+                    self._path,
+                    slots=SLOTS,
+                    context_length=SLOTS * longest,
+                    threads=self._cores,
+                    gpu_layers=self._gpu_layers,
+                    key=secrets.token_urlsafe(24),
+                    chat_template="",
+                    embed_up_to=longest,
+                )
+                self._embedding = Embedding(
+                    server, longest=longest, count=self.count_tokens, vocabulary=self.vocabulary
+                )
+            return self._embedding
+
+    def _as_prompt(self, request: TokenizeRequest) -> str:
+        tools = request.tools
+        messages: tuple[ChatMessage, ...] = request.messages
+        if not self.native_tools:
+            asked = GenerationRequest(request.id, request.chat_model, messages, request.deadline, tools=tools)
+            messages, tools = (plan(asked).messages if tools else plain_messages(messages)), ()
+        body: dict[str, Any] = {"messages": [message_object(message) for message in messages]}
+        if tools:
+            body["tools"] = [tool_object(tool) for tool in tools]
+        try:
+            return str(self._post("/apply-template", body)["prompt"])
+        except OSError as error:
+            raise RefusedError(
+                "The chat template does not take these messages in this order.", "messages"
+            ) from error
+
+    def _text(self, tokens: tuple[int, ...]) -> str:
+        return str(self._post("/detokenize", {"tokens": list(tokens)})["content"])
+
+    def _check_tokens(self, request: GenerationRequest) -> None:
+        if request.prompt is not None and not isinstance(request.prompt, str):
+            self._check_ids(request.prompt, "prompt")
+        self._check_ids(tuple(token for token, _ in request.sampling.logit_bias), "logit_bias")
+
+    def _check_ids(self, tokens: tuple[int, ...], param: str) -> None:
+        """llama.cpp answers 500 to an id beyond its vocabulary, or reads behind its end."""
+        for token in tokens:
+            if not 0 <= token < self.vocabulary:
+                raise RefusedError(
+                    f"{param} holds the token id {token}; the model has 0 to {self.vocabulary - 1}.", param
+                )
 
     def _properties(self) -> dict[str, Any]:
         try:
@@ -170,24 +305,29 @@ class _Turn:
     def __init__(
         self,
         engine: LlamaCppEngine,
-        request: GenerationRequest,
+        wish: Wish,
         stop: StopSignal,
         ticket: Ticket,
         meter: Meter,
     ):
         self.text = ""
         """What this turn has added."""
+        self.said = False
+        """Whether it has added anything at all."""
         self.ending: Finished | Failed | None = None
         """None after a turn means that the request was ordered out."""
         self._engine = engine
-        self._request = request
+        self._wish = wish
+        self._request = request = wish.request
+        self._reader = wish.reader
+        self._logprobs = Logprobs(request.sampling.top_logprobs)
         self._stop = stop
         self._ticket = ticket
         self._meter = meter
         self._closed = self._met = False
         self._reason: FinishReason | None = None
         # Not left to llama.cpp, which drops the end of a reply that only looks like the beginning of a stop string.
-        self._stops = StopStrings((*request.sampling.stop, *engine.stops))
+        self._stops = StopStrings((*request.sampling.stop, *(engine.stops if request.prompt is None else ())))
         # Tokens of the reply that are there already and that llama.cpp takes for a part of the prompt.
         self._before = engine.count_tokens(request.prefix) if request.prefix else 0
         self._chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -199,7 +339,7 @@ class _Turn:
             self._meter.completion_tokens = self._before
             self.ending = self._meter.finished(FinishReason.LENGTH)
             return
-        running = self._engine.run(payload(self._request, before=self._before), self._on_chunk)
+        running = self._engine.run(payload(self._wish, before=self._before), self._on_chunk)
         running.add_done_callback(lambda _: self._chunks.put(None))
         try:
             while (chunk := self._chunks.get()) is not None and self.ending is None:
@@ -209,12 +349,16 @@ class _Turn:
             wait([running])
         if self.ending is None:
             self.ending = self._how_it_ended(running)
-        if isinstance(self.ending, Finished) and (rest := self._stops.rest()):
-            yield self._say(rest)
+        if isinstance(self.ending, Finished):
+            yield from self._say(self._stops.rest())
+            if self._reader is not None:
+                yield from self._say_read(self._reader.rest())
 
     def _on_chunk(self, chunk: dict[str, Any]) -> bool:
         """Called by llama.cpp's thread. True ends the request and frees its slot."""
         for choice in chunk.get("choices", ()):
+            if "text" in choice:  # a raw completion
+                choice["delta"] = {"content": choice.pop("text")}
             if text := choice["delta"].get("content"):
                 # Here and not in the reader's thread, which would let llama.cpp make tokens behind the stop string.
                 choice["delta"]["content"], met = self._stops.feed(text)
@@ -226,26 +370,56 @@ class _Turn:
 
     def _read(self, chunk: dict[str, Any]) -> Iterator[StreamEvent]:
         if error := chunk.get("error"):
-            self.ending = failure(self._meter, error)
+            self.ending = failure(self._meter, error, constrained=bool(self._wish.grammar))
             return
         self._count(chunk)
         for choice in chunk["choices"]:
-            text = choice["delta"].get("content") or ""
-            if self._engine.format and not self.text and not self._request.prefix:
-                text = text.lstrip()  # "ASSISTANT:" is gone on with by a blank
-            if text:
-                yield self._say(text)
+            delta = choice["delta"]
+            self._logprobs.add(choice)
+            if reasoning := delta.get("reasoning_content"):
+                self.said = True
+                yield self._meter.delta(reasoning=reasoning)
+            yield from self._say(delta.get("content") or "")
+            if calls := tool_call_deltas(delta):
+                self.said = True
+                yield self._meter.delta(tool_calls=calls)
+            if self._reader is not None and self._reader.done:
+                self._reason, self._closed = FinishReason.STOP, True
             if choice["finish_reason"] is not None and self._reason is None:
                 length = choice["finish_reason"] == "length"
                 self._reason = FinishReason.LENGTH if length else FinishReason.STOP
 
-    def _say(self, text: str) -> Delta:
-        self.text += text
-        return self._meter.delta(text)
+    def _say(self, text: str) -> Iterator[Delta]:
+        logprobs = self._logprobs.take(text) if self._request.sampling.logprobs else ()
+        templated = self._engine.format and self._request.prompt is None
+        if templated and not self.text and not self._request.prefix:
+            text = text.lstrip()  # "ASSISTANT:" is gone on with by a blank
+        if self._reader is not None:
+            yield from self._say_read(self._reader.feed(text))
+        elif text or logprobs:
+            self.said = True
+            self.text += text
+            yield self._meter.delta(text, logprobs=logprobs)
+
+    def _say_read(self, read: Read) -> Iterator[Delta]:
+        if read.text or read.tool_calls:
+            self.said = True
+            self.text += read.text
+            yield self._meter.delta(read.text, tool_calls=read.tool_calls)
 
     def _how_it_ended(self, running: Future[None]) -> Finished | Failed | None:
         if error := running.exception():
             logger.error("llama.cpp raised %s.", type(error).__name__)  # its text may quote the request
+            if (
+                self._request.tools
+                or self._request.constraint
+                or any(m.images for m in self._request.messages)
+            ):
+                return self._meter.failed(
+                    ErrorCode.INVALID_REQUEST,
+                    "llama.cpp could not use the tools, the schema or the images of the request.",
+                    "messages",
+                )
             return self._meter.failed(ErrorCode.ENGINE_FAILURE, "llama.cpp could not work on the request.")
         if self._reason is not None:
             return self._meter.finished(self._reason)
@@ -282,52 +456,6 @@ def check_gguf(path: Path) -> None:
             raise EngineError(f"{path} is not a GGUF file (it does not begin with the letters GGUF).")
 
 
-def guess_tokens(request: GenerationRequest) -> int:
-    """About how many tokens the request begins with; llama.cpp says it exactly a moment later."""
-    letters = sum(len(message.content.encode(errors="replace")) for message in request.messages)
-    return (letters + len(request.prefix)) // 3 + 8 * len(request.messages)
-
-
-def payload(request: GenerationRequest, *, before: int = 0) -> dict[str, Any]:
-    """The request in the words of llama.cpp's `/v1/chat/completions`. `before`: tokens of its prefix."""
-    messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    if request.prefix:  # an open turn of the assistant, which the model goes on with
-        if messages[-1]["role"] == "assistant":  # llama.cpp refuses two of them
-            messages[-1]["content"] += request.prefix
-        else:
-            messages.append({"role": "assistant", "content": request.prefix})
-    sampling = request.sampling
-    values: dict[str, Any] = {
-        "messages": messages,
-        "stream": True,
-        "timings_per_token": True,  # exact counts also for a reply that is stopped
-        "return_progress": True,  # a call back per prompt step, so that a stop is seen while a prompt is read
-        "stream_options": {"include_usage": True},
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": None if sampling.max_tokens is None else sampling.max_tokens - before,
-        "seed": None if sampling.seed is None else sampling.seed % 2**32,
-        # K/V that were computed in another batch differ in their last bits, which is enough for another word. Who
-        # gives a seed wants the same answer again, and waits for the prompt to be read anew.
-        "cache_prompt": None if sampling.seed is None else False,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def failure(meter: Meter, error: dict[str, Any]) -> Failed:
-    """llama.cpp's error object as ours. Its message may quote the prompt, so only known kinds are described."""
-    code = ERROR_CODES.get(error.get("type", ""), ErrorCode.ENGINE_FAILURE)
-    if code is ErrorCode.CONTEXT_OVERFLOW:
-        tokens, context = error.get("n_prompt_tokens", "?"), error.get("n_ctx", "?")
-        message = f"The conversation has {tokens} tokens, more than the context of {context}."
-        return meter.failed(code, message)
-    if code is ErrorCode.INVALID_REQUEST:
-        return meter.failed(code, "llama.cpp refused a value of the request.")
-    return meter.failed(code, "llama.cpp could not go on with the answer.")
-
-
 def _load(
     path: Path,
     *,
@@ -337,6 +465,7 @@ def _load(
     gpu_layers: int,
     key: str,
     chat_template: str,
+    embed_up_to: int = 0,
 ) -> Any:
     # Threads that wait for each other soon sleep instead of spinning: with one other busy process on the machine the
     # spinning made an answer ten times slower. libgomp reads this when it is loaded. See docs/design/engines.md.
@@ -362,6 +491,12 @@ def _load(
     parameters.port = 0
     parameters.ui = parameters.endpoint_slots = False  # nobody looks there, and slots show prompts
     parameters.api_keys = [key]
+    if embed_up_to:  # a server that pools; see `llama_cpp_embedding`
+        parameters.embedding = True
+        parameters.kv_unified = False
+        parameters.n_batch = parameters.n_ubatch = embed_up_to
+        if not pools_itself(path):
+            parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     if chat_template:
         parameters.chat_template = chat_template
     parameters.verbosity = 0
@@ -373,6 +508,11 @@ def _load(
             f"llama.cpp cannot load {path} ({cause}): the file may be damaged, of an architecture that this version "
             "does not know, or too large for the memory."
         ) from error
+
+
+def _piece(piece: str | list[int]) -> str:
+    """A token's text; llama.cpp sends the bytes of one that holds a part of a character."""
+    return piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
 
 
 def _step_tokens(xllamacpp: Any, gpu_layers: int) -> int:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.workers.engines.conftest import CONTEXT, Asked
 from tests.workers.support import at_once, make_request
-from workers.engines import llama_cpp as module
 from workers.engines.base import EngineError, Meter, StopSignal
-from workers.engines.llama_cpp import LlamaCppEngine, check_gguf, guess_tokens, payload
+from workers.engines.llama_cpp import LlamaCppEngine, check_gguf
+from workers.engines.llama_cpp_wire import Wish, failure, guess_tokens, payload
 from workers.protocol import ChatMessage, Delta, ErrorCode, Failed, Finished
 
 LONG = "Please read this very carefully. " * 100  # about 700 tokens, six steps
@@ -230,7 +230,7 @@ class TestTheServerBeside:
 
 class TestTranslating:
     def test_what_was_not_said_is_left_to_llama_cpp(self):
-        body = payload(make_request("hi"))
+        body = payload(Wish(make_request("hi")))
         assert body["messages"] == [{"role": "user", "content": "hi"}]
         assert not {"temperature", "top_p", "max_tokens", "seed", "stop", "cache_prompt"} & set(body)
 
@@ -244,19 +244,19 @@ class TestTranslating:
             presence_penalty=1.0,
             frequency_penalty=-1.0,
         )
-        body = payload(request)
+        body = payload(Wish(request))
         expected = {"temperature": 0.0, "top_p": 0.5, "max_tokens": 7, "seed": 5, "cache_prompt": False}
         assert expected.items() <= body.items()
         assert (body["presence_penalty"], body["frequency_penalty"]) == (1.0, -1.0)
 
     def test_a_prefix_is_an_open_turn_that_counts_into_the_limit(self):
-        body = payload(make_request("hi", prefix="Hel", max_tokens=7), before=2)
+        body = payload(Wish(make_request("hi", prefix="Hel", max_tokens=7)), before=2)
         assert body["messages"][1:] == [{"role": "assistant", "content": "Hel"}]
         assert body["max_tokens"] == 5
 
     def test_a_prefix_behind_an_open_turn_makes_it_longer(self):
         messages = (ChatMessage("user", "hi"), ChatMessage("assistant", "Well, "))
-        body = payload(make_request(messages=messages, prefix="hel"))
+        body = payload(Wish(make_request(messages=messages, prefix="hel")))
         assert body["messages"][1:] == [{"role": "assistant", "content": "Well, hel"}]
         assert messages[1].content == "Well, "
 
@@ -278,7 +278,7 @@ class TestTranslating:
         ],
     )
     def test_its_errors_are_told_without_its_words(self, error, code):
-        failed = module.failure(Meter(), error)
+        failed = failure(Meter(), error)
         assert failed.code is code
         assert "secret" not in failed.message
 
