@@ -195,7 +195,13 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
                     "created": created,
                 },
                 "message": {"id": reply.message.pk, "text": reply.message.text},
-                "reply": {"id": str(reply.pk), "chat_model": reply.chat_model_name},
+                "reply": {
+                    "id": str(reply.pk),
+                    "chat_model": reply.chat_model_name,
+                    "repeatable": reply.repeatable,
+                    "probabilities": bool(reply.sampling.get("logprobs")),
+                    "replays": reply.sampling.get("replays"),
+                },
             }
         )
         await self._follow(reply.pk, "")

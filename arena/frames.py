@@ -88,6 +88,12 @@ class MessageInfo(TypedDict):
 class ReplyInfo(TypedDict):
     id: str
     chat_model: str
+    repeatable: bool
+    """The same request would give the same answer."""
+    probabilities: bool
+    """The answer will have its token probabilities."""
+    replays: str | None
+    """The answer that it repeats."""
 
 
 class AcceptedFrame(TypedDict):

@@ -1,5 +1,6 @@
 """What is known of an answer besides its text."""
 
+import json
 import math
 import uuid
 from typing import NamedTuple
@@ -27,6 +28,10 @@ class Token(NamedTuple):
     step: int
     """0 is sure, `len(STEPS)` a guess."""
     alternatives: list[Alternative]
+
+    @property
+    def alternatives_json(self) -> str:
+        return json.dumps(self.alternatives)
 
 
 def token_probabilities(*, owner: User, reply_id: uuid.UUID) -> list[Token]:

@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from arena.models import Reply
 from arena.services import replies
 from workers import client
-from workers.protocol import LAST_EVENTS, ErrorCode, Failed, StreamEvent, event_to_dict
+from workers.protocol import LAST_EVENTS, Delta, ErrorCode, Failed, StreamEvent, event_to_dict
 
 # The stream ends a few milliseconds before the report is in the database. The page hears of the end when both have
 # happened, so that its next message is not refused as "still being written" and a reload shows the whole text. Pauses
@@ -60,8 +60,9 @@ async def watch(reply_id: uuid.UUID, after: str = "") -> AsyncIterator[Seen]:
 
 def ending(reply: Reply) -> Iterator[Seen]:
     """The events of a reply that has ended, as the database has them: its text at once, then the end."""
-    if reply.text:
-        yield Seen("stored-1", {"type": "delta", "text": reply.text}, whole=True)
+    if reply.text or reply.reasoning:
+        thought = {"reasoning": reply.reasoning} if reply.reasoning else {}
+        yield Seen("stored-1", {"type": "delta", "text": reply.text, **thought}, whole=True)
     measured = {
         "usage": {
             "prompt_tokens": reply.prompt_tokens or 0,
@@ -79,6 +80,13 @@ def ending(reply: Reply) -> Iterator[Seen]:
 
 def public(event: StreamEvent) -> dict[str, Any]:
     """The event as a page may see it: not which machine answers, which would give a battle away."""
+    if isinstance(event, Delta):
+        # Probabilities are many, and fetched by who wants to see them; tools are the API's.
+        return {
+            "type": "delta",
+            "text": event.text,
+            **({"reasoning": event.reasoning} if event.reasoning else {}),
+        }
     data = event_to_dict(event)
     data.pop("worker", None)
     if isinstance(event, Failed):

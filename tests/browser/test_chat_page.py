@@ -52,7 +52,9 @@ class Site:
     def send(self, **frame: Any) -> None:
         self.sockets[-1].send(json.dumps(frame))
 
-    def accept(self, wish: dict[str, Any], *, reply: str = "", message: int = 1) -> str:
+    def accept(
+        self, wish: dict[str, Any], *, reply: str = "", message: int = 1, told: dict[str, Any] | None = None
+    ) -> str:
         """Grant a `send` or `regenerate`; returns the reply's id."""
         reply = reply or str(uuid.uuid4())
         conversation = wish.get("conversation") or str(uuid.uuid4())
@@ -66,7 +68,7 @@ class Site:
                 "created": True,
             },
             message={"id": message, "text": wish.get("text", "")},
-            reply={"id": reply, "chat_model": "parrot"},
+            reply={"id": reply, "chat_model": "parrot", **(told or {})},
         )
         return reply
 
@@ -138,7 +140,8 @@ def test_it_sends_a_message_and_writes_the_answer(open_chat):
     assert wish["text"] == "Say hello"
     assert wish["conversation"] is None
     assert wish["chat_model"] == "parrot"
-    assert wish["settings"] == {"system_prompt": None, "temperature": None, "top_p": None, "max_tokens": None}
+    unset = {"system_prompt": None, "temperature": None, "top_p": None, "max_tokens": None, "seed": None}
+    assert wish["settings"] == unset | {"probabilities": False}
 
     reply = site.accept(wish)
     site.event(reply, "1-0", {"type": "started", "attempt": 1})
@@ -277,6 +280,8 @@ def test_it_sends_the_settings_with_the_message(open_chat):
         "temperature": 0,
         "top_p": None,
         "max_tokens": 50,
+        "seed": None,
+        "probabilities": False,
     }
 
 

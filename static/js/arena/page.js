@@ -4,7 +4,7 @@ import { clearAnnouncements, announce } from "../chat/announcer.js";
 import { recall, remember } from "../chat/memory.js";
 import { notify } from "../chat/notify.js";
 import { text } from "../chat/texts.js";
-import { post } from "./post.js";
+import { post } from "../post.js";
 import { checkSeal, offerSharing, reveal } from "./reveal.js";
 import { say } from "./say.js";
 import { Side } from "./side.js";

@@ -2,7 +2,7 @@
 
 import { copyWithButton } from "../chat/clipboard.js";
 import { notify } from "../chat/notify.js";
-import { post } from "./post.js";
+import { post } from "../post.js";
 import { say } from "./say.js";
 
 const panel = document.getElementById("reveal");

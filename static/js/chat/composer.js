@@ -28,6 +28,7 @@ export class Composer {
       this.complain("");
     });
     this.#text.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !event.isComposing) this.#escape();
       // 229: Safari has already ended the composition when the Enter that accepts a word arrives.
       const composing = event.isComposing || event.keyCode === 229;
       if (event.key !== "Enter" || event.shiftKey || composing || touch.matches) return;
@@ -45,6 +46,12 @@ export class Composer {
     });
     // Disabled until now: without a script the browser would send the form itself, with the text in the address.
     this.#send.disabled = false;
+  }
+
+  // Once it stops what runs; with nothing to stop it leads out of the field, to where single keys work.
+  #escape() {
+    if (!this.#stop.hidden) this.#stop.click();
+    else document.getElementById("transcript").focus();
   }
 
   get text() {

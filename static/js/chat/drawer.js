@@ -24,6 +24,13 @@ export class Drawer {
     this.#set(this.#stored());
   }
 
+  /** Opens the list, if it is away, and goes to its search. */
+  search() {
+    if (narrow.matches) this.#set("over");
+    else if (root.dataset.drawer === "closed") this.#toggle();
+    document.getElementById("search").focus();
+  }
+
   get #over() {
     return root.dataset.drawer === "over";
   }

@@ -7,13 +7,14 @@
 import MarkdownIt from "../../vendor/markdown-it.js";
 import DOMPurify from "../../vendor/dompurify.js";
 import hljs from "../../vendor/highlight.js";
+import { formulas, typeset } from "./formulas.js";
 import { text } from "./texts.js";
 
 const TAGS = [
-  "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s",
+  "a", "blockquote", "br", "code", "del", "div", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s",
   "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 ];
-const CLASSES = /^(hljs-[\w-]+|language-[\w+#.-]+|align-(center|right)|function_|class_|inherited__|constant_|language_)$/;
+const CLASSES = /^(math|math--block|hljs-[\w-]+|language-[\w+#.-]+|align-(center|right)|function_|class_|inherited__|constant_|language_)$/;
 const SAFE_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 // What has a direction of its own, told by its first letter: a Hebrew list has its signs on the right. Code has none.
 const DIRECTED = "p, h3, h4, h5, h6, ul, ol, blockquote, table";
@@ -49,6 +50,7 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
 // `breaks`: a poem or an address keeps its lines.
 const md = new MarkdownIt({ html: false, linkify: true, breaks: true, highlight });
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
+md.use(formulas);
 md.validateLink = (address) => SAFE_ADDRESS.test(address.trim());
 
 function highlight(code, language) {
@@ -103,6 +105,7 @@ function toFragment(tokens, env) {
   for (const block of fragment.querySelectorAll(DIRECTED)) block.dir = "auto";
   for (const code of fragment.querySelectorAll("pre > code")) frameCode(code);
   for (const table of fragment.querySelectorAll("table")) frameTable(table);
+  typeset(fragment);
   return fragment;
 }
 
@@ -149,6 +152,7 @@ export function spoken(nodes) {
 
 function spokenNode(node) {
   if (node.nodeType !== Node.ELEMENT_NODE) return node.textContent.trim();
+  if (node.matches(".math")) return node.dataset.tex ?? node.textContent.trim();
   if (node.matches(".code")) {
     const lines = node.querySelector("code").textContent.trimEnd().split("\n").length;
     return `${node.querySelector("pre").getAttribute("aria-label")}, ${lines} ${text("lines")}.`;
@@ -157,7 +161,11 @@ function spokenNode(node) {
     return [...node.querySelectorAll("tr")].map((row) => [...row.cells].map((cell) => cell.textContent).join(", ")).join(". ");
   }
   if (node.querySelector(".code, .table-scroll")) return spoken(node.childNodes);
-  return node.textContent.trim();
+  if (!node.querySelector(".math[data-tex]")) return node.textContent.trim();
+  // MathML holds each formula twice: drawn, and as it was written.
+  const words = node.cloneNode(true);
+  for (const formula of words.querySelectorAll(".math[data-tex]")) formula.textContent = formula.dataset.tex;
+  return words.textContent.trim();
 }
 
 // The last two blocks may still change their nature with the next character ("2" behind a list becomes its next item).

@@ -1,11 +1,14 @@
 // The chat page: what happens between the composer, the transcript, the list and the socket.
 
 import { Composer } from "./composer.js";
+import { Files } from "../files.js";
 import { Drawer } from "./drawer.js";
 import { Following } from "./scrolling.js";
 import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { notify } from "./notify.js";
+import { Opinions } from "./opinions.js";
+import { offerShortcuts } from "./shortcuts.js";
 import { ChatSocket } from "./socket.js";
 import { text } from "./texts.js";
 import { signatureOf, TurnView } from "./turn.js";
@@ -38,6 +41,8 @@ class Page {
     this.sidebar = new Sidebar(chat.dataset.list);
     this.settings = new Settings(key);
     this.composer = new Composer(key, { onSend: (content) => this.#send(content), onStop: () => this.#stop() });
+    this.files = new Files(document.getElementById("composer"), (sentence) => this.composer.complain(sentence));
+    this.opinions = new Opinions(turnList, chat.dataset.replies);
     this.turns = [...turnList.querySelectorAll(".turn")].map((turn) => new TurnView(turn, this.#changed));
     this.socket = new ChatSocket(chat.dataset.socket);
     this.#listen();
@@ -54,6 +59,8 @@ class Page {
     // The second Enter of a double press is no mistake worth a word.
     if (!content.trim()) return this.composer.complain(this.#busy ? "" : text("emptyMessage"));
     if (this.#busy) return this.composer.complain(text("running"));
+    if (this.files.busy) return this.composer.complain(text("waitForFiles"));
+    if (this.files.hasImage && !this.settings.sees) return this.composer.complain(text("cannotSee"));
     if (!this.settings.check()) {
       this.composer.complain(text("settingsWrong"));
       return this.settings.open();
@@ -66,19 +73,21 @@ class Page {
       text: content,
       chat_model: this.settings.chatModel,
       settings: this.settings.values,
+      attachments: this.files.ids,
     };
     if (new Blob([JSON.stringify(frame)]).size > LONGEST_FRAME) return this.composer.complain(text("tooLong"));
     this.composer.sent(frame);
     this.composer.edit(null);
-    this.#askFor(frame);
+    this.#askFor(frame, this.files.handOver());
   }
 
-  #askFor(frame) {
-    const turn = TurnView.pending(frame.text, this.#changed);
+  #askFor(frame, files = []) {
+    const shown = files.map((file) => ({ ...file, address: `${chat.dataset.new}files/${file.id}/` }));
+    const turn = TurnView.pending(frame.text, shown, this.#changed);
     this.turns.push(turn);
     turnList.append(turn.element);
     this.#showStart();
-    this.#pending.set(frame.client_id, { kind: "send", turn, edits: frame.edits ?? null });
+    this.#pending.set(frame.client_id, { kind: "send", turn, files, edits: frame.edits ?? null });
     this.socket.ask(frame);
     this.#showRunning();
     this.following.toEnd();
@@ -91,15 +100,17 @@ class Page {
     if (frame) this.#askFor(frame);
   }
 
-  #regenerate(turn) {
+  /** @param replays the id of an answer that is to come out again as it is, or null */
+  #regenerate(turn, replays = null) {
     if (this.#busy) return this.composer.complain(text("running"));
-    if (!this.settings.check()) return this.settings.open();
+    if (!replays && !this.settings.check()) return this.settings.open();
     const frame = {
       type: "regenerate",
       client_id: newId(),
       message: turn.message,
-      chat_model: this.settings.chatModel,
-      settings: this.settings.values,
+      chat_model: replays ? null : this.settings.chatModel,
+      settings: replays ? null : this.settings.values,
+      replays,
     };
     this.#pending.set(frame.client_id, { kind: "regenerate", turn });
     this.composer.complain("");
@@ -261,8 +272,9 @@ class Page {
     this.#readAnew();
   }
 
-  #takeBack({ kind, turn, edits }) {
+  #takeBack({ kind, turn, files, edits }) {
     if (kind !== "send") return;
+    this.files.giveBack(files);
     this.#remove(turn);
     this.composer.edit(edits);
     this.composer.giveBack(turn.question);
@@ -298,6 +310,17 @@ class Page {
       const turn = this.turns.find((candidate) => candidate.element.contains(event.target));
       if (action === "regenerate") this.#regenerate(turn);
       if (action === "edit") this.#edit(turn);
+      if (action === "replay") this.#regenerate(turn, event.target.closest("[data-reply]").dataset.reply);
+    });
+    offerShortcuts({
+      m: () => this.composer.focus(),
+      "/": () => this.drawer.search(),
+      n: () => location.assign(chat.dataset.new),
+      l: () => document.getElementById("drawer-button").click(),
+      s: () => this.settings.open(),
+      r: () => this.turns.length && this.#regenerate(this.turns.at(-1)),
+      e: () => this.turns.length && this.#edit(this.turns.at(-1)),
+      y: () => document.querySelector("#turns .turn:last-of-type [data-reply]:not([hidden]) [data-action=copy]")?.click(),
     });
     document.addEventListener("retitled", ({ detail }) => this.#retitle(detail.conversation, detail.title));
     document.getElementById("start")?.addEventListener("click", (event) => {

@@ -9,6 +9,7 @@ export class ReplyView {
   #growing = null;
   #text = "";
   #onChange;
+  #siblings = [];
 
   /** @param element a section made from arena/partials/reply.html */
   constructor(element, onChange = () => {}) {
@@ -25,11 +26,14 @@ export class ReplyView {
     });
   }
 
-  static fromTemplate({ id, chat_model: chatModel }, onChange) {
+  static fromTemplate({ id, chat_model: chatModel, repeatable, probabilities, replays }, onChange) {
     const element = document.getElementById("reply-template").content.firstElementChild.cloneNode(true);
     element.dataset.reply = id;
     element.dataset.status = "queued";
     element.querySelector("[data-model]").textContent = chatModel;
+    element.querySelector("[data-action=replay]").hidden = !repeatable;
+    element.querySelector("[data-action=tokens]").hidden = !probabilities;
+    element.querySelector("[data-replayed]").dataset.replayed = replays ?? "";
     return new ReplyView(element, onChange);
   }
 
@@ -44,7 +48,7 @@ export class ReplyView {
   /** One stream event, each given once and in order. `whole`: a delta replaces what is there. */
   handle(event, { whole = false } = {}) {
     if (event.type === "started") this.#started(event.attempt);
-    else if (event.type === "delta") this.#write(event.text, whole);
+    else if (event.type === "delta") this.#heard(event, whole);
     else if (event.type === "finished") this.#finished(event);
     else if (event.type === "failed") this.fail(event.message, event.code);
   }
@@ -75,6 +79,19 @@ export class ReplyView {
     this.#onChange(this);
   }
 
+  #heard({ text: more, reasoning }, whole) {
+    if (whole) this.#part("reasoning-text").textContent = "";
+    if (reasoning) this.#think(reasoning);
+    if (more || whole) this.#write(more, whole);
+  }
+
+  #think(more) {
+    this.#part("reasoning").hidden = false;
+    this.#part("reasoning-text").textContent += more;
+    this.#part("waiting-text").textContent = text("thinking");
+    this.#onChange(this);
+  }
+
   #write(more, whole) {
     this.#part("waiting").hidden = true;
     this.#growing ??= new GrowingMarkdown(this.#part("answer"), (nodes) => announce(spoken(nodes)));
@@ -86,7 +103,9 @@ export class ReplyView {
   #finished(event) {
     this.#end("finished", event.reason);
     this.#showNote();
+    this.#showReplayed();
     this.#showFacts({
+      read: event.usage?.prompt_tokens,
       tokens: event.usage?.completion_tokens,
       first: event.timing?.first_token,
       total: event.timing?.total,
@@ -116,8 +135,8 @@ export class ReplyView {
     this.#part("tools").hidden = false;
     this.element.querySelector("[data-action=copy]").hidden = !this.#text;
     if (this.element.dataset.status === "finished") this.#showNote();
-    const { tokens, first, total } = this.#part("facts").dataset;
-    this.#showFacts({ tokens: Number(tokens), first: first ? Number(first) : null, total: Number(total) });
+    const { read, tokens, first, total } = this.#part("facts").dataset;
+    this.#showFacts({ read: Number(read), tokens: Number(tokens), first: first ? Number(first) : null, total: Number(total) });
   }
 
   #showNote() {
@@ -130,8 +149,26 @@ export class ReplyView {
     this.#part("note").hidden = !sentence;
   }
 
-  #showFacts({ tokens, first, total }) {
+  /** The message's answers; one of them may be what this one replays. */
+  compareWith(siblings) {
+    this.#siblings = siblings;
+    this.#showReplayed();
+  }
+
+  get text() {
+    return this.#text;
+  }
+
+  #showReplayed() {
+    const note = this.#part("replayed");
+    const replayed = this.#siblings.find((other) => other.id === note.dataset.replayed);
+    note.hidden = !replayed || this.element.dataset.status !== "finished";
+    if (!note.hidden) note.textContent = text(replayed.text === this.#text ? "replaySame" : "replayDifferent");
+  }
+
+  #showFacts({ read, tokens, first, total }) {
     const facts = [];
+    if (read) facts.push(`${number(read)} ${text("tokensRead")}`);
     if (tokens) facts.push(`${number(tokens)} ${text("tokens")}`);
     if (tokens && total) facts.push(`${number(tokens / total, 1)} ${text("perSecond")}`);
     if (tokens && first != null) facts.push(`${text("firstAfter")} ${number(first, 2)} s`);

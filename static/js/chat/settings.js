@@ -1,15 +1,17 @@
 // The panel with the parameters, and the model picker. Both hold from the next message on.
 
 import { recall, remember } from "./memory.js";
+import { Presets } from "./presets.js";
 import { text } from "./texts.js";
 
-const NAMES = ["system_prompt", "temperature", "top_p", "max_tokens"];
+const NAMES = ["system_prompt", "temperature", "top_p", "max_tokens", "seed"];
 
 export class Settings {
   #dialog = document.getElementById("settings");
   #form = document.getElementById("settings-form");
   #picker = document.getElementById("chat-model");
   #button = document.getElementById("settings-button");
+  #probabilities = document.getElementById("setting-probabilities");
   #key;
 
   constructor(conversation) {
@@ -28,6 +30,7 @@ export class Settings {
       if (event.target.getAttribute("aria-invalid")) this.#check(event.target);
     });
     this.#form.addEventListener("change", (event) => this.#check(event.target));
+    this.presets = new Presets(this);
     this.#form.addEventListener("submit", (event) => {
       if (event.submitter?.value === "done" && !this.check()) {
         event.preventDefault();
@@ -50,7 +53,28 @@ export class Settings {
       if (entry === "") values[name] = null;
       else values[name] = name === "system_prompt" ? this.#field(name).value : Number(entry);
     }
+    values.probabilities = this.#probabilities.checked;
     return values;
+  }
+
+  /** Whether the chat model that is picked looks at images. */
+  get sees() {
+    return this.#picker.selectedOptions[0]?.hasAttribute("data-sees") ?? false;
+  }
+
+  /** What the fields hold, as text. */
+  get entries() {
+    return Object.fromEntries(NAMES.map((name) => [name, this.#field(name).value]));
+  }
+
+  /** Puts other texts into some of the fields. */
+  fill(entries) {
+    for (const [name, entry] of Object.entries(entries)) {
+      this.#field(name).value = entry;
+      this.#check(this.#field(name));
+    }
+    this.#keep();
+    this.#showCount();
   }
 
   open() {
@@ -102,19 +126,21 @@ export class Settings {
       this.#field(name).value = "";
       this.#complain(this.#field(name), "");
     }
+    this.#probabilities.checked = false;
     this.#keep();
     this.#showCount();
   }
 
   #keep() {
-    const kept = Object.fromEntries(NAMES.map((name) => [name, this.#field(name).value]));
-    remember(`settings:${this.#key}`, JSON.stringify({ ...kept, chat_model: this.#picker.value }));
+    const kept = { ...this.entries, chat_model: this.#picker.value, probabilities: this.#probabilities.checked };
+    remember(`settings:${this.#key}`, JSON.stringify(kept));
   }
 
   #restore() {
     const kept = recall(`settings:${this.#key}`);
     if (!kept) return;
-    const { chat_model: chatModel, ...values } = JSON.parse(kept);
+    const { chat_model: chatModel, probabilities, ...values } = JSON.parse(kept);
+    this.#probabilities.checked = Boolean(probabilities);
     for (const name of NAMES) this.#field(name).value = values[name] ?? "";
     const known = [...this.#picker.options].some((option) => option.value === chatModel);
     if (known) this.#picker.value = chatModel;
@@ -127,13 +153,14 @@ export class Settings {
       const value = model?.dataset[field.dataset.default];
       field.placeholder = value ? `${text("default")} (${value})` : text("default");
     }
+    document.getElementById("probabilities-field").hidden = !model?.hasAttribute("data-tells-probabilities");
     const description = document.querySelector("[data-model-description]");
     if (description) description.textContent = model?.dataset.description ?? "";
   }
 
   #showCount() {
     const badge = document.getElementById("settings-count");
-    const count = Object.values(this.values).filter((value) => value !== null).length;
+    const count = Object.values(this.values).filter((value) => value !== null && value !== false).length;
     badge.querySelector("[data-count]").textContent = String(count);
     badge.hidden = count === 0;
   }

@@ -13,6 +13,7 @@ function refusal(xhr) {
 export class Sidebar {
   #list = document.getElementById("conversations");
   #dialog = document.getElementById("delete-dialog");
+  #folders = document.getElementById("folder-dialog");
   #openField = document.getElementById("open-conversation");
   #address;
   #neighbour = null;
@@ -73,6 +74,23 @@ export class Sidebar {
     const item = event.target.closest(".item");
     if (action === "rename") this.#rename(item, true);
     if (action === "cancel-rename") this.#rename(item, false);
+    if (action === "folder") this.#move(item, event.target.closest("[data-folder]").dataset.folder);
+  }
+
+  #move(item, folder) {
+    const name = document.getElementById("folder-name");
+    name.value = folder;
+    this.#folders.returnValue = "";
+    const closed = () => {
+      if (this.#folders.returnValue !== "move") return;
+      window.htmx.ajax("POST", `${this.#address.replace("list/", item.dataset.item)}/folder/`, {
+        target: this.#list,
+        swap: "innerHTML",
+        values: { folder: name.value },
+      });
+    };
+    this.#folders.addEventListener("close", closed, { once: true });
+    this.#folders.showModal();
   }
 
   #rename(item, editing) {

@@ -1,5 +1,6 @@
 // A message with its answers, of which one is shown.
 
+import { drawFile } from "../files.js";
 import { ReplyView } from "./reply.js";
 import { text } from "./texts.js";
 
@@ -26,6 +27,7 @@ export class TurnView {
     this.#onChange = onChange;
     this.replies = [...element.querySelectorAll("[data-reply]")].map((reply) => new ReplyView(reply, onChange));
     this.show(this.replies.length - 1);
+    for (const reply of this.replies) reply.compareWith(this.replies);
     this.#fold();
     element.addEventListener("click", (event) => {
       const action = event.target.closest("[data-action]")?.dataset.action;
@@ -50,12 +52,15 @@ export class TurnView {
   }
 
   /** A turn whose message is on its way. */
-  static pending(question, onChange) {
+  static pending(question, files, onChange) {
     const element = document.getElementById("turn-template").content.firstElementChild.cloneNode(true);
     const paragraph = element.querySelector("[data-question]");
     paragraph.textContent = question;
     paragraph.toggleAttribute("data-long", question.length > LONG_QUESTION);
     element.dataset.pending = "";
+    const list = element.querySelector("[data-files]");
+    list.append(...files.map(drawFile));
+    list.hidden = files.length === 0;
     element.querySelector("[data-sending]").hidden = false;
     return new TurnView(element, onChange);
   }
@@ -84,6 +89,7 @@ export class TurnView {
     this.replies.push(view);
     this.element.querySelector("[data-replies]").append(view.element);
     this.show(this.replies.length - 1);
+    view.compareWith(this.replies);
     return view;
   }
 

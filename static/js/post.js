@@ -1,13 +1,12 @@
 // Forms without a page change: the server answers with JSON, also when it refuses.
 
-import { text } from "../chat/texts.js";
+import { text } from "./chat/texts.js";
 
-/** The answer; one with `error` when it was refused or did not arrive. */
-export async function post(address, fields) {
-  const body = new URLSearchParams();
-  for (const [name, value] of Object.entries(fields)) {
-    for (const one of [value].flat()) body.append(name, one);
-  }
+/** The answer; one with `error` when it was refused or did not arrive. A file among the fields is sent as one. */
+export async function post(address, fields = {}) {
+  const entries = Object.entries(fields).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+  const body = entries.some(([, value]) => value instanceof Blob) ? new FormData() : new URLSearchParams();
+  for (const [name, value] of entries) body.append(name, value);
   const token = document.querySelector("#csrf [name=csrfmiddlewaretoken]").value;
   try {
     const response = await fetch(address, { method: "POST", body, headers: { "X-CSRFToken": token } });
