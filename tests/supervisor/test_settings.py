@@ -134,6 +134,12 @@ def test_a_folder_is_absolute_and_its_home_expanded(given, monkeypatch, tmp_path
 
 # Every variable the product reads, with values that must not pass.
 BAD_SETTINGS = [
+    ("CHATSITE_API_REQUESTS_PER_MINUTE", "-1"),
+    ("CHATSITE_API_REQUESTS_PER_DAY", "few"),
+    ("CHATSITE_API_TOKENS_PER_MINUTE", "-5"),
+    ("CHATSITE_API_TOKENS_PER_DAY", "1e6"),
+    ("CHATSITE_API_FILE_LIMIT_MB", "0"),
+    ("CHATSITE_API_FILES_PER_USER_MB", "10GB"),
     ("CHATSITE_ARENA_VOTES_PER_USER", "0"),
     ("CHATSITE_ARENA_VOTES_PER_ADDRESS", "many"),
     ("CHATSITE_ARENA_MAX_TOKENS", "0"),
