@@ -32,6 +32,14 @@ def remove_old_files() -> None:
     files.clear_incoming(older_than=time.time() - 24 * 3600)
 
 
+@shared_task(name="workers.run_batches", ignore_result=True)
+def run_batches() -> None:
+    """Runs in the control worker, every two seconds."""
+    from workers.api.batches import running
+
+    running.ensure()
+
+
 @shared_task(name="workers.record_heartbeats", ignore_result=True)
 def record_heartbeats() -> None:
     """Runs in the control worker, every five seconds."""

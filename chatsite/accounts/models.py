@@ -131,6 +131,11 @@ class ApiKey(ApiLimits):
         return bool(self.allowed_models or self.allowed_families or self.allowed_addresses)
 
     @property
+    def good(self) -> bool:
+        """Whether it lets anybody in at this moment; as `usable` says it of rows."""
+        return self.revoked_at is None and not self.expired and self.owner.is_active
+
+    @property
     def expired(self) -> bool:
         return self.expires_at is not None and self.expires_at <= timezone.now()
 

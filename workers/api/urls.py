@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from workers.api.batches.views import BatchCancelView, BatchListView, BatchView
 from workers.api.chat.views import ChatCompletionsView
 from workers.api.files.views import FileContentView, FileListView, FileView
 from workers.api.models.views import ModelListView, ModelView
@@ -14,5 +15,8 @@ urlpatterns = [
     path("files", FileListView.as_view(), name="files"),
     path("files/<str:public_id>", FileView.as_view(), name="file"),
     path("files/<str:public_id>/content", FileContentView.as_view(), name="file_content"),
+    path("batches", BatchListView.as_view(), name="batches"),
+    path("batches/<str:public_id>", BatchView.as_view(), name="batch"),
+    path("batches/<str:public_id>/cancel", BatchCancelView.as_view(), name="batch_cancel"),
     path("chat/completions", ChatCompletionsView.as_view(), name="chat_completions"),
 ]

@@ -64,14 +64,20 @@ def _store(
     size = source.stat().st_size
     if size + used_by(owner=owner) > settings.API_FILES_PER_USER:
         raise NoRoom(settings.API_FILES_PER_USER)
-    file = ApiFile(
-        owner=owner,
-        filename=clean_name(filename),
-        purpose=purpose,
-        size=size,
-        lines=lines,
-        expires_at=expires_at,
+    return _keep(
+        ApiFile(
+            owner=owner,
+            filename=clean_name(filename),
+            purpose=purpose,
+            size=size,
+            lines=lines,
+            expires_at=expires_at,
+        ),
+        source,
     )
+
+
+def _keep(file: ApiFile, source: Path) -> ApiFile:
     file.full_clean()
     file.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     source.replace(file.path)
@@ -81,6 +87,29 @@ def _store(
         file.path.unlink(missing_ok=True)
         raise
     return file
+
+
+def take_in_own(
+    *,
+    owner: User,
+    source: Path,
+    filename: str,
+    purpose: str,
+    lines: int | None = None,
+    expires_at: datetime | None = None,
+) -> ApiFile:
+    """Make a file that the site wrote for `owner` theirs. It counts as theirs, and is never refused for that."""
+    return _keep(
+        ApiFile(
+            owner=owner,
+            filename=filename,
+            purpose=purpose,
+            size=source.stat().st_size,
+            lines=lines,
+            expires_at=expires_at,
+        ),
+        source,
+    )
 
 
 def used_by(*, owner: User) -> int:

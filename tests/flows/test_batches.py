@@ -1,0 +1,97 @@
+"""A batch on the true stack, with every process killed in its middle."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+import openai
+import psutil
+import pytest
+
+from tests.flows.stack import Stack, until
+
+REQUESTS = 500
+SCRIPT = "rate=40&tokens=8"
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Stack]:
+    """A stack of this module's own: all of it is killed."""
+    running = Stack("--no-model")
+    try:
+        yield running.wait_ready()
+    finally:
+        running.close()
+
+
+def lines() -> bytes:
+    return b"".join(
+        json.dumps(
+            {
+                "custom_id": f"id-{number}",
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": {"model": "steady", "messages": [{"role": "user", "content": f"Request {number}"}]},
+            }
+        ).encode()
+        + b"\n"
+        for number in range(REQUESTS)
+    )
+
+
+def kill_everything(stack: Stack) -> None:
+    """SIGKILL to the supervisor, its children and the extra worker, none of which gets a word."""
+    processes = [*stack.everything(), *(psutil.Process(child.pid) for child in stack.children)]
+    for process in processes:
+        process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert not alive
+
+
+def test_five_hundred_requests_survive_the_death_of_every_process_and_are_answered_once(own: Stack):
+    key = own.key()
+    own.add_worker("steady", SCRIPT, name="steady-1")
+    with openai.OpenAI(base_url=f"{own.url}/v1", api_key=key) as client:
+        file = client.files.create(file=("requests.jsonl", lines()), purpose="batch")
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+
+        def done() -> int:
+            counts = client.batches.retrieve(batch.id).request_counts
+            return counts.completed if counts else 0
+
+        until(lambda: done() > 40, 90, "the first answers")
+        kill_everything(own)
+        own.restart()
+        before = done()
+        own.add_worker("steady", SCRIPT, name="steady-2")
+        until(lambda: client.batches.retrieve(batch.id).status == "completed", 120, "the end of the batch")
+
+        assert before < REQUESTS, "it was over before anything was killed"
+        finished = client.batches.retrieve(batch.id)
+        assert finished.request_counts
+        assert (finished.request_counts.completed, finished.request_counts.failed) == (REQUESTS, 0)
+        assert finished.output_file_id
+        answers = [
+            json.loads(line) for line in client.files.content(finished.output_file_id).text.splitlines()
+        ]
+    assert Counter(answer["custom_id"] for answer in answers) == Counter(
+        f"id-{number}" for number in range(REQUESTS)
+    )
+    whole = " ".join(f"w{number}" for number in range(8))
+    assert {answer["response"]["body"]["choices"][0]["message"]["content"] for answer in answers} == {whole}
+
+
+def test_what_was_done_before_the_death_was_charged_once(own: Stack):
+    """Each request has one record of usage, under the id it was answered with."""
+    count = (
+        "from chatsite.accounts.models import UsageRecord as U; from workers.models import BatchLine as L;"
+        "ids = set(L.objects.values_list('request_id', flat=True));"
+        "print(U.objects.filter(request_id__in=ids).count(), len(ids))"
+    )
+
+    def counted() -> bool:
+        return own.manage("shell", "-v", "0", "-c", count).split() == [str(REQUESTS)] * 2
+
+    until(counted, 60, "the last report")
