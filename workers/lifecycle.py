@@ -70,7 +70,7 @@ def _load(specs: Sequence[registry.EngineSpec]) -> dict[str, Engine]:
     try:
         for spec in specs:
             began = time.monotonic()
-            loaded[spec.name] = registry.load(spec)
+            loaded.update(registry.load_all(spec))
             logger.info("%s is loaded (%s, %.1f s).", spec.name, spec.engine, time.monotonic() - began)
     except BaseException:
         for engine in loaded.values():

@@ -56,7 +56,15 @@ class ChatModelAdmin(LiveAdmin):
         (
             "How a worker loads it",
             {
-                "fields": ("engine", "checkpoint", "template", "slots", "context_length", "hosted_here"),
+                "fields": (
+                    "engine",
+                    "checkpoint",
+                    "engine_options",
+                    "template",
+                    "slots",
+                    "context_length",
+                    "hosted_here",
+                ),
                 "description": "Read by a worker when it starts.",
             },
         ),

@@ -2,10 +2,11 @@
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from workers.engines.base import Engine, EngineError
+from workers.engines.transformers.options import TransformersOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class EngineSpec:
     """The chat model's name."""
     engine: str
     checkpoint: str
-    """A path, `package:FILE` inside an installed package, or the scripted engine's script."""
+    """A path, `package:FILE` inside an installed package, a name on the hub, or the scripted engine's script."""
     slots: int = 0
     """Requests at once; 0 is the engine's choice."""
     context_length: int = 0
@@ -27,6 +28,8 @@ class EngineSpec:
     """Layers on the GPU; -1 is as many as fit."""
     template: str = ""
     """Prompt format by name or file; empty is the checkpoint's own, or what its name asks for."""
+    transformers: TransformersOptions = field(default_factory=TransformersOptions)
+    """What only the transformers engine knows."""
 
 
 def locate(checkpoint: str) -> Path:
@@ -74,7 +77,26 @@ def _scripted(spec: EngineSpec) -> Engine:
     return ScriptedEngine(spec.name, Script.parse(spec.checkpoint), slots=spec.slots)
 
 
-FACTORIES: dict[str, Callable[[EngineSpec], Engine]] = {"llama_cpp": _llama_cpp, "scripted": _scripted}
+def _transformers(spec: EngineSpec) -> Engine:
+    from workers.engines.transformers.engine import DEFAULT_SLOTS, load_engine
+
+    return load_engine(
+        spec.name,
+        spec.checkpoint,
+        locate(spec.checkpoint),
+        options=spec.transformers,
+        slots=spec.slots or DEFAULT_SLOTS,
+        context_length=spec.context_length,
+        threads=spec.threads,
+        template=spec.template,
+    )
+
+
+FACTORIES: dict[str, Callable[[EngineSpec], Engine]] = {
+    "llama_cpp": _llama_cpp,
+    "scripted": _scripted,
+    "transformers": _transformers,
+}
 
 
 def load(spec: EngineSpec) -> Engine:
@@ -83,3 +105,10 @@ def load(spec: EngineSpec) -> Engine:
     if factory is None:
         raise EngineError(f"{spec.engine!r} is not an engine; there are {', '.join(FACTORIES)}.")
     return factory(spec)
+
+
+def load_all(spec: EngineSpec) -> dict[str, Engine]:
+    """The engine by its chat model's name, and those over its weights (adapters) by theirs."""
+    engine = load(spec)
+    adapted = getattr(engine, "adapted", None)
+    return {spec.name: engine, **(adapted(spec.transformers) if adapted is not None else {})}

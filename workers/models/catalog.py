@@ -22,6 +22,7 @@ class ChatModel(models.Model):
 
     class Engine(models.TextChoices):
         LLAMA_CPP = "llama_cpp", "llama.cpp (GGUF)"
+        TRANSFORMERS = "transformers", "transformers (safetensors, torch)"
         SCRIPTED = "scripted", "Scripted (demo and tests)"
 
     name = models.CharField(
@@ -51,6 +52,11 @@ class ChatModel(models.Model):
         max_length=200,
         blank=True,
         help_text="How messages become a prompt: a format's name or file. Empty takes the weights' own.",
+    )
+    engine_options = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Of the transformers engine: {"load_8bit": true, "adapters": {"my-lora": "/srv/my-lora"}}.',
     )
     # What a request gets that does not say otherwise, in the chat page and in the API alike.
     system_prompt = models.TextField(blank=True, help_text="Used when a conversation brings none of its own.")

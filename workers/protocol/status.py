@@ -53,6 +53,10 @@ class HostedModel:
     """Requests it works on at once."""
     abilities: tuple[str, ...] = (Ability.CHAT.value,)
     """Values of `Ability`; a newer worker may have more."""
+    load_seconds: float = 0.0
+    """How long the engine took to load it; 0 for one over weights that were there."""
+    weights_bytes: int = 0
+    """Of its weights in memory; 0 when the engine does not know."""
 
     def can(self, ability: Ability) -> bool:
         return ability in self.abilities

