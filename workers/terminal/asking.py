@@ -15,14 +15,13 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Final, Literal
 
-import redis
 from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from workers import client
 from workers.protocol import (
     ChatMessage,
     Delta,
+    Embedded,
     ErrorCode,
     Failed,
     Finished,
@@ -31,25 +30,12 @@ from workers.protocol import (
     Sampling,
     Started,
     StreamEvent,
+    Tokenized,
 )
+from workers.terminal.sources import Source, SourceAway, Workers
 
 # A stopped engine ends within one step; longer than this nobody waits for its last word.
 PATIENCE_AFTER_STOP: Final = 5.0
-
-
-class BrokerAway(Exception):  # noqa: N818 - reads as what happened
-    """The broker does not answer. One sentence that says where it was looked for and what helps."""
-
-    def __init__(self, error: Exception):
-        reason = str(error).rstrip(".") or type(error).__name__
-        if settings.EMBEDDED_BROKER:
-            remedy = (
-                f"Start everything with bin/up. If it runs already, then with another data directory than "
-                f"{settings.DATA_DIR}: name it, for example CHATSITE_DATA=/path/to/data"
-            )
-        else:
-            remedy = "Is the server that REDIS_URL names running, and is the password right?"
-        super().__init__(f"The broker does not answer ({reason}). {remedy}")
 
 
 class _Signal(Enum):
@@ -101,8 +87,9 @@ def new_request(
 class Asking:
     """One request under way. Iterate over `deltas()` to its end; then there is an `answer`."""
 
-    def __init__(self, request: GenerationRequest):
+    def __init__(self, request: GenerationRequest, source: Source | None = None):
         self.request = request
+        self._source = source or Workers()
         self.answer: Answer | None = None
         self._events: SimpleQueue[StreamEvent | Exception | Literal[_Signal.STOP]] = SimpleQueue()
         self._text: list[str] = []
@@ -112,7 +99,7 @@ class Asking:
         self._cancelled = False
 
     def deltas(self) -> Generator[str]:
-        """Yield the answer's text as it comes. Raises `BrokerAway`.
+        """Yield the answer's text as it comes. Raises `SourceAway`.
 
         Whatever ends the iteration early (an error while printing, a closed pipe) also ends the work at the worker.
         """
@@ -122,6 +109,8 @@ class Asking:
         try:
             while ending is None:
                 match self._next():
+                    case Delta("") | Embedded() | Tokenized():  # thoughts and the like are not shown
+                        pass
                     case Delta(text):
                         self._text.append(text)
                         if self._first_text_after is None:
@@ -131,8 +120,8 @@ class Asking:
                         self._worker = worker
                     case Finished() | Failed() as ending:
                         pass
-                    case (redis.RedisError() | OSError() | OperationalError()) as error:
-                        raise BrokerAway(error) from None
+                    case SourceAway() as error:
+                        raise error from None
                     case Exception() as error:
                         raise error
         finally:
@@ -168,24 +157,20 @@ class Asking:
     def _cancel(self) -> None:
         self._cancelled = True
         # Not in this thread: a broker that is away would keep the person waiting.
-        canceller = threading.Thread(target=self._try_to_cancel, name="cancelling", daemon=True)
+        canceller = threading.Thread(
+            target=self._source.cancel, args=(self.request,), name="cancelling", daemon=True
+        )
         canceller.start()
         canceller.join(2)
 
-    def _try_to_cancel(self) -> None:
-        try:
-            client.cancel(self.request.id)
-        except (redis.RedisError, OSError):
-            return  # the request's deadline ends it
-
     def _run(self) -> None:
-        """In a thread: submit, and hand on what comes back."""
+        """In a thread: hand the request over, and hand on what comes back."""
         try:
-            client.submit(self.request)
+            self._source.start(self.request)
             if self._cancelled:  # before there was anything to cancel
-                client.cancel(self.request.id)
-            for entry in client.follow(self.request.id):
-                self._events.put(entry.event)
+                self._source.cancel(self.request)
+            for event in self._source.follow(self.request):
+                self._events.put(event)
         except client.Submission as refusal:
             self._events.put(Failed(refusal.code, str(refusal)))
         except Exception as error:

@@ -3,7 +3,7 @@
 import redis
 
 from workers import client
-from workers.terminal.asking import BrokerAway
+from workers.terminal.sources import BrokerAway
 
 
 class CannotChoose(Exception):  # noqa: N818 - reads as what happened
@@ -30,6 +30,16 @@ def choose(wanted: str | None, *, known: tuple[str, ...] = ()) -> str:
     if wanted in names:
         return str(wanted)
     raise CannotChoose(_reason(wanted, names, known))
+
+
+def choose_among(wanted: str | None, names: list[str]) -> str:
+    """As `choose`, of the chat models that another server lists. One that it does not list may still be there."""
+    if wanted is not None:
+        return wanted
+    if len(names) == 1:
+        return names[0]
+    listed = "".join(f"\n  {name}" for name in names)
+    raise CannotChoose(f"Say which one: --model NAME. The server lists:{listed or ' none'}")
 
 
 def _reason(wanted: str | None, names: list[str], known: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ There need not be a catalog: a worker's machine may have no database.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -26,15 +26,19 @@ def manner(
     system: str | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
-    max_tokens: int | None = None,
+    with_catalog: bool = True,
+    **sampling: Any,
 ) -> Manner:
-    """`None` takes the catalog's value for `chat_model`, or the engine's choice where the catalog has none."""
-    found = _catalog().get(chat_model)
+    """`None` takes the catalog's value for `chat_model`, or the engine's choice where the catalog has none.
+
+    `sampling` are further fields of `Sampling`.
+    """
+    found = _catalog().get(chat_model) if with_catalog else None
     if found:
         system = found.system_prompt if system is None else system
         temperature = found.temperature if temperature is None else temperature
         top_p = found.top_p if top_p is None else top_p
-    return Manner(system or "", Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens))
+    return Manner(system or "", Sampling(temperature=temperature, top_p=top_p, **sampling))
 
 
 def known_names() -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from workers.protocol import ChatMessage, Failed, Finished, FinishReason, Sampling
 from workers.terminal import saving
-from workers.terminal.asking import Asking, BrokerAway, explain, new_request, stopped_by_ctrl_c
+from workers.terminal.asking import Answer, Asking, explain, new_request, stopped_by_ctrl_c
+from workers.terminal.sources import Source, SourceAway
 from workers.terminal.styles import Style
 from workers.terminal.talk import Talk
 
@@ -39,9 +40,22 @@ class Session:
     """A person (or a pipe) talking to one chat model."""
 
     def __init__(
-        self, *, chat_model: str, talk: Talk, sampling: Sampling, style: Style, interactive: bool
+        self,
+        *,
+        chat_model: str,
+        talk: Talk,
+        sampling: Sampling,
+        style: Style,
+        interactive: bool,
+        source: Source | None = None,
+        remembers: bool = True,
+        tells_speed: bool = False,
     ) -> None:
+        """Without a `source` the running workers answer. One that does not remember sees each message alone."""
         self._chat_model = chat_model
+        self._source = source
+        self._remembers = remembers
+        self._tells_speed = tells_speed
         self._talk = talk
         self._sampling = sampling
         self._style = style
@@ -95,6 +109,8 @@ class Session:
         return self._interrupted_at - before < TWICE_SECONDS
 
     def _ask(self, text: str) -> None:
+        if not self._remembers:
+            self._talk.reset()
         before = list(self._talk.messages)
         self._talk.say(text)
         self._answer(before, "The message was taken back.")
@@ -111,7 +127,7 @@ class Session:
         request = new_request(
             chat_model=self._chat_model, messages=self._talk.prompt(), sampling=self._sampling
         )
-        asking = Asking(request)
+        asking = Asking(request, self._source)
         ctrl_c = stopped_by_ctrl_c(asking) if self._interactive else nullcontext()
         kept = False
         try:
@@ -124,7 +140,9 @@ class Session:
                 self._talk.answer(text)
                 kept = True
             self._tell_about(ending, "" if kept else comfort)
-        except BrokerAway as error:
+            if self._tells_speed:
+                self._style.note(speed(asking.answer))
+        except SourceAway as error:
             self._fail(f"{error}. {comfort}")
         finally:
             if not kept:
@@ -181,3 +199,14 @@ class Session:
         self._style.replay(self._talk.messages)
         if self._talk.messages and self._talk.messages[-1].role == "user":
             self._style.note("The last message has no answer yet: !!regen asks it.")
+
+
+def speed(answer: Answer) -> str:
+    """Who answered, how much and how fast, on one line."""
+    usage = answer.ending.usage
+    parts = [f"{usage.completion_tokens} tokens in {answer.seconds:.2f} s"]
+    if answer.tokens_per_second is not None:
+        parts.append(f"{answer.tokens_per_second:.1f} tokens/s")
+    if answer.first_text_after is not None:
+        parts.append(f"first token after {answer.first_text_after * 1000:.0f} ms")
+    return f"[{answer.worker}: {', '.join(parts)}; the prompt had {usage.prompt_tokens} tokens]"

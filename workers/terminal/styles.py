@@ -110,14 +110,29 @@ class ProgrammaticStyle(PlainStyle):
 class SimpleStyle:
     """For a person at any terminal: names in front, text as it comes."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, *, multiline: bool = False):
+        """With `multiline` a message goes on until Ctrl-D (or a dot) on a line of its own; a command is one line."""
         self._name = name
+        self._multiline = multiline
         self._console = Console(highlight=False, markup=False, emoji=False)
 
     def read(self) -> str:
         self._console.print()
         # The prompt goes through input(), which then knows its width when the line is edited.
-        return input(f"{PERSON}: ")
+        first = input(f"{PERSON}: ")
+        if not self._multiline or first.startswith("!!"):
+            return first
+        lines = [first]
+        while True:
+            try:
+                line = input("... ")
+            except EOFError:
+                self._console.print()
+                break
+            if line == ".":
+                break
+            lines.append(line)
+        return "\n".join(lines)
 
     def answer(self, deltas: Iterable[str]) -> None:
         self._console.print(f"{self._name}: ", style="bold", end="")
@@ -146,11 +161,12 @@ class SimpleStyle:
 class RichStyle(SimpleStyle):
     """Markdown, rendered while it comes; history, completion and lines that can be edited."""
 
-    def __init__(self, name: str, words: Iterable[str] = ()):
+    def __init__(self, name: str, words: Iterable[str] = (), *, multiline: bool = False, mouse: bool = False):
+        """Esc Enter begins a new line; with `multiline` Enter does, and Esc Enter sends the message."""
         super().__init__(name)
         keys = KeyBindings()
 
-        @keys.add("escape", "enter")
+        @keys.add("escape", "enter", filter=not multiline)
         def new_line(event: KeyPressEvent) -> None:
             event.app.current_buffer.newline()
 
@@ -160,6 +176,8 @@ class RichStyle(SimpleStyle):
             completer=WordCompleter(list(words), sentence=True),
             complete_while_typing=True,
             key_bindings=keys,
+            multiline=multiline,
+            mouse_support=mouse,
         )
 
     def read(self) -> str:

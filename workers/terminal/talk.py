@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.protocol import ROLES, ChatMessage
+from workers.protocol import ChatMessage, Role
 
 FORMAT = "chatsite-talk"
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 # FastChat's files name the roles as the prompt format does: the first one is the person's.
 _FASTCHAT_KEYS = {"messages", "roles"}
 

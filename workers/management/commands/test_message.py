@@ -8,9 +8,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from workers.protocol import Failed
 from workers.terminal import defaults
-from workers.terminal.asking import Answer, Asking, BrokerAway, explain, new_request
+from workers.terminal.asking import Answer, Asking, explain, new_request
 from workers.terminal.choosing import CannotChoose, choose
-from workers.terminal.options import SAMPLING_OPTIONS, add_sampling_options, ended_by_signals
+from workers.terminal.options import add_sampling_options, ended_by_signals, sampling_of
+from workers.terminal.session import speed
+from workers.terminal.sources import BrokerAway
 from workers.terminal.styles import harmless
 from workers.terminal.talk import Talk
 
@@ -41,10 +43,10 @@ class Command(BaseCommand):
             raise CommandError(explain(answer.ending))
         if not answer.text.strip():
             raise CommandError(f"{name} answered, but with no text ({answer.ending.reason}).")
-        self.stdout.write(_speed(answer))
+        self.stdout.write(speed(answer))
 
     def _ask(self, name: str, text: str, options: dict[str, Any]) -> Answer:
-        manner = defaults.manner(name, **{option: options[option] for option in SAMPLING_OPTIONS})
+        manner = defaults.manner(name, **sampling_of(options))
         talk = Talk(manner.system)
         talk.say(text)
         asking = Asking(new_request(chat_model=name, messages=talk.prompt(), sampling=manner.sampling))
@@ -55,13 +57,3 @@ class Command(BaseCommand):
         self.stdout.write("")
         assert asking.answer is not None  # the deltas were read to their end
         return asking.answer
-
-
-def _speed(answer: Answer) -> str:
-    usage = answer.ending.usage
-    parts = [f"{usage.completion_tokens} tokens in {answer.seconds:.2f} s"]
-    if answer.tokens_per_second is not None:
-        parts.append(f"{answer.tokens_per_second:.1f} tokens/s")
-    if answer.first_text_after is not None:
-        parts.append(f"first token after {answer.first_text_after * 1000:.0f} ms")
-    return f"[{answer.worker}: {', '.join(parts)}; the prompt had {usage.prompt_tokens} tokens]"
