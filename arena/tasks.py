@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.db import OperationalError
 
-from arena.services import attachments, background, moderation, publishing, replies, votes
+from arena.services import attachments, background, labelling, moderation, publishing, replies, votes
 from workers.protocol import ProtocolError, Report
 
 logger = logging.getLogger(__name__)
@@ -60,3 +60,13 @@ def solve_board(slice_name: str, since: str | None, until: str | None) -> None:
 @shared_task(name="arena.widen_intervals")
 def widen_intervals() -> None:
     background.widen()
+
+
+@shared_task(name="arena.judge_categories")
+def judge_categories() -> None:
+    labelling.judge_recent()
+
+
+@shared_task(name=labelling.TOPICS_TASK)
+def find_topics() -> None:
+    labelling.find_topics()

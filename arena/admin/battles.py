@@ -2,20 +2,25 @@
 a vote counts is decided by actions, which leave a trace.
 """
 
+import uuid
 from collections.abc import Callable
 from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 
 from arena.admin.conversations import ReadOnlyAdmin
 from arena.errors import Refused
 from arena.models import (
     Battle,
     BlockedPhrase,
+    Category,
     Contender,
     ModerationCase,
     PinnedPair,
@@ -23,16 +28,19 @@ from arena.models import (
     Vote,
     VoteDecision,
 )
+from arena.models.battles import Labeller
+from arena.ratings import categories
 from arena.selectors import battles as selectors
-from arena.services import matchmaking, moderation, votes
+from arena.services import labelling, matchmaking, moderation, votes
 from chatsite.accounts.models import User
 
 
 @admin.register(Battle)
 class BattleAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "left_name", "right_name", "verdict", "mode", "source", "owner", "created_at")
-    list_filter = ("mode", "source", "language", "created_at")
+    list_filter = ("mode", "source", "language", "labelled_by", "created_at")
     list_select_related = ("owner",)
+    actions = ("label_again",)
     search_fields = ("left_name", "right_name", "owner__username", "external_id")
     search_help_text = "A chat model's name, the owner's name, or the id an imported battle had"
     date_hierarchy = "created_at"
@@ -49,6 +57,7 @@ class BattleAdmin(ReadOnlyAdmin):
         "revealed_at",
         "language",
         "categories",
+        "labelled_by",
         "source",
         "external_id",
         "created_at",
@@ -60,6 +69,28 @@ class BattleAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Battle]:
         queryset: QuerySet[Battle] = super().get_queryset(request)
         return queryset.prefetch_related("votes")
+
+    def get_urls(self) -> list[URLPattern]:
+        labels = path(
+            "<uuid:battle_id>/labels/", self.admin_site.admin_view(self.labels), name="arena_battle_labels"
+        )
+        return [labels, *super().get_urls()]
+
+    def labels(self, request: HttpRequest, battle_id: uuid.UUID) -> HttpResponse:
+        """The form on a battle's page."""
+        if not may_decide(request, "change_battle"):
+            raise PermissionDenied
+        return _relabel(request, get_object_or_404(Battle, pk=battle_id))
+
+    def has_label_permission(self, request: HttpRequest) -> bool:
+        return may_decide(request, "change_battle")
+
+    @admin.action(description="Label again by the rules", permissions=["label"])
+    def label_again(self, request: HttpRequest, queryset: QuerySet[Battle]) -> None:
+        done = sum(labelling.by_rules(battle=battle) for battle in queryset)
+        kept = len(queryset) - done
+        left = f" {kept} kept: labelled by a judge or an operator, or without text." if kept else ""
+        self.message_user(request, f"{done} labelled.{left}", messages.SUCCESS if done else messages.WARNING)
 
     @admin.display(description="Vote")
     def verdict(self, battle: Battle) -> str:
@@ -81,8 +112,28 @@ class BattleAdmin(ReadOnlyAdmin):
                 "turns": selectors.turns(battle),
                 "vote": selectors.vote_of(battle),
                 "cases": ModerationCase.objects.filter(battle=battle),
+                "may_label": may_decide(request, "change_battle"),
+                "labels": [(name, name in battle.categories) for name in _offered(battle)],
             }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
+
+
+def _offered(battle: Battle) -> list[str]:
+    """The categories of the rules, of the operators, and those the battle has beside."""
+    known = [*categories.CATEGORIES, *Category.objects.values_list("slug", flat=True), *battle.categories]
+    return list(dict.fromkeys(known))
+
+
+@require_POST
+def _relabel(request: HttpRequest, battle: Battle) -> HttpResponse:
+    names = [*request.POST.getlist("category"), *request.POST.get("more", "").split(",")]
+    language = request.POST.get("language", "").strip().casefold()
+    try:
+        labelling.relabel(battle=battle, language=language, categories=names, labeller=Labeller.OPERATOR)
+        messages.success(request, "Labelled. The vote counts in these slices from now on.")
+    except Refused as error:
+        messages.error(request, error.message)
+    return HttpResponseRedirect(reverse("admin:arena_battle_change", args=[battle.pk]))
 
 
 class DecisionInline(admin.TabularInline):  # type: ignore[type-arg]

@@ -66,6 +66,9 @@ _WORDS = {
     "id": "yang dan di ini itu dengan untuk tidak dari apa bagaimana adalah buat tuliskan jelaskan saya",
 }
 _VOCABULARY = {code: frozenset(words.split()) for code, words in _WORDS.items()}
+_TOO_COMMON = ["some", "any", "there", "their", "them", "these", "then", "than", "out", "more"]
+STOP_WORDS = frozenset(_TOO_COMMON).union(*_VOCABULARY.values())
+"""Words that say nothing about what a text is about."""
 _UKRAINIAN = re.compile("[іїєґ]", re.IGNORECASE)
 _PERSIAN = re.compile("[پچژگ]")
 

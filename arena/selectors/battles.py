@@ -134,6 +134,20 @@ def past_turns(conversation: Conversation, *, before: int) -> list[PastTurn]:
     ]
 
 
+def first_prompts(most: int) -> list[str]:
+    """What the newest battles began with, imported ones included; a prompt that came twice stands there once."""
+    asked = Message.objects.filter(
+        conversation__side=Conversation.Side.LEFT, conversation__battle__isnull=False, position=1
+    )
+    fought = asked.order_by("-created_at").values_list("text", flat=True)[:most]
+    newest = Battle.objects.exclude(turns=[]).order_by("-created_at")
+    imported = newest.values_list("turns", flat=True)[: most * 3]
+    found = dict.fromkeys(text.strip() for text in fought)
+    for turns in imported.iterator(chunk_size=1000):
+        found.setdefault(str(turns[0].get("prompt", "")).strip())
+    return [text for text in found if text][:most]
+
+
 def vote_of(battle: Battle) -> Vote | None:
     return Vote.objects.filter(battle=battle).first()
 

@@ -12,11 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from django.db.models import F, Q, Sum
+from django.utils.translation import gettext as _
 
 from arena.boards import solving
 from arena.boards.solving import Board, Counter, Meeting, Styled
 from arena.errors import InvalidValue
-from arena.models import CounterVersion, Listing, ListingChange, PairCounter, Snapshot, Vote, VoterSpread
+from arena.models import (
+    Category,
+    CounterVersion,
+    Listing,
+    ListingChange,
+    PairCounter,
+    Snapshot,
+    Vote,
+    VoterSpread,
+)
 from arena.models.leaderboard import ALL_TIME, EVERYTHING
 from arena.ratings.pairs import Outcomes
 from arena.ratings.style import FEATURES
@@ -54,11 +64,17 @@ class Shown(NamedTuple):
     """The public ones it cannot be told apart from."""
 
 
+class Choice(NamedTuple):
+    name: str
+    title: str
+    votes: int
+
+
 class Slices(NamedTuple):
     """What the switches offer, each with the number of its votes."""
 
-    languages: list[tuple[str, int]]
-    categories: list[tuple[str, int]]
+    languages: list[Choice]
+    categories: list[Choice]
     votes: int
     first_day: date | None
     last_day: date | None
@@ -129,7 +145,16 @@ def by_month() -> dict[str, dict[str, list[Counter]]]:
 
 
 def slices() -> Slices:
-    return _slices(version())
+    """With the operators' names for categories, and without those they do not offer."""
+    found = _slices(version())
+    named = {category.slug: category for category in Category.objects.all()}
+    return found._replace(
+        categories=[
+            choice._replace(title=named[choice.name].title if choice.name in named else _title(choice.name))
+            for choice in found.categories
+            if choice.name not in named or named[choice.name].offered
+        ]
+    )
 
 
 def over_time(query: Query, *, most: int = 8) -> tuple[list[str], dict[str, list[float | None]]]:
@@ -275,9 +300,10 @@ def _slices(number: int) -> Slices:
     )
 
 
-def _offered(counts: dict[str, int], prefix: str) -> list[tuple[str, int]]:
+def _offered(counts: dict[str, int], prefix: str) -> list[Choice]:
     found = [(name.removeprefix(prefix), votes) for name, votes in counts.items() if name.startswith(prefix)]
-    return sorted(((name, votes) for name, votes in found if votes), key=lambda one: (-one[1], one[0]))
+    kept = [Choice(name, name, votes) for name, votes in found if votes]
+    return sorted(kept, key=lambda one: (-one.votes, one.name))
 
 
 @lru_cache(maxsize=8)
@@ -313,6 +339,21 @@ def _months(first: date, last: date) -> list[str]:
         f"{first.year + (first.month - 1 + n) // 12}-{(first.month - 1 + n) % 12 + 1:02}"
         for n in range(count)
     ]
+
+
+def _title(name: str) -> str:
+    """Of a category that no operator has named."""
+    titles = {
+        "coding": _("Coding"),
+        "maths": _("Maths"),
+        "long": _("Long prompts"),
+        "hard": _("Hard prompts"),
+        "instruction_following": _("Instruction following"),
+        "creative": _("Creative writing"),
+        "multi_turn": _("Several turns"),
+        "refusal": _("Refusals"),
+    }
+    return titles.get(name, name.replace("_", " "))
 
 
 def _date(wishes: Mapping[str, str], name: str) -> date | None:

@@ -65,19 +65,20 @@ def vote_changed(vote: Vote) -> None:
     if not moved:
         return
     vote.entered = vote.counted
-    battle = vote.battle
     if vote.counted:
-        _note_style(battle)
-    counted = Counted(
-        left=battle.left_name,
-        right=battle.right_name,
-        choice=vote.choice,
-        weight=vote.weight,
-        language=battle.language,
-        categories=battle.categories,
-        day=day_of(vote.created_at),
-    )
-    _add(counted, sign=1 if vote.counted else -1)
+        _note_style(vote.battle)
+    _add(_counted(vote), sign=1 if vote.counted else -1)
+    changed()
+
+
+def take_out(vote: Vote) -> None:
+    """Before the labels of its battle change, inside the transaction that changes them; then `put_in`."""
+    _add(_counted(vote), sign=-1)
+
+
+def put_in(vote: Vote) -> None:
+    """See `take_out`."""
+    _add(_counted(vote), sign=1)
     changed()
 
 
@@ -149,6 +150,19 @@ def steps(choice: str, weight: float) -> list[tuple[int, float]]:
     """What a vote adds: (index into `COLUMNS`, value)."""
     place = _WEIGHT_OF[choice]
     return [(_COUNT_OF[choice], 1), (place, weight), (place + 3, weight**2)]
+
+
+def _counted(vote: Vote) -> Counted:
+    battle = vote.battle
+    return Counted(
+        left=battle.left_name,
+        right=battle.right_name,
+        choice=vote.choice,
+        weight=vote.weight,
+        language=battle.language,
+        categories=battle.categories,
+        day=day_of(vote.created_at),
+    )
 
 
 def _note_style(battle: Battle) -> None:

@@ -169,6 +169,8 @@ API_FILES_PER_USER = env.integer("CHATSITE_API_FILES_PER_USER_MB", 10_240, minim
 
 # Votes within 24 hours that count for the ratings; more are kept, but left out.
 ARENA_VOTES_PER_USER = env.integer("CHATSITE_ARENA_VOTES_PER_USER", 100, minimum=1)
+# A chat model of the catalog that is asked which categories a battle belongs to; without one, rules decide alone.
+ARENA_CATEGORY_JUDGE = env.text("CHATSITE_ARENA_CATEGORY_JUDGE", "")
 ARENA_VOTES_PER_ADDRESS = env.integer("CHATSITE_ARENA_VOTES_PER_ADDRESS", 400, minimum=1)
 # Longest answer in an anonymous battle, in tokens: a chat model that never ends would hold up the vote.
 ARENA_MAX_TOKENS = env.integer("CHATSITE_ARENA_MAX_TOKENS", 1024, minimum=1)
@@ -209,6 +211,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "widen intervals": {"task": "arena.widen_intervals", "schedule": 600.0, "options": {"expires": 500}},
+    "judge categories": {"task": "arena.judge_categories", "schedule": 600.0, "options": {"expires": 500}},
+    "find topics": {"task": "arena.find_topics", "schedule": crontab(hour=4, minute=10)},
     "reconcile replies": {"task": "arena.reconcile_replies", "schedule": 30.0, "options": {"expires": 30}},
     "take up evaluations": {"task": "evaluation.take_up", "schedule": 5.0, "options": {"expires": 10}},
 }

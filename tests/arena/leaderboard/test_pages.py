@@ -99,7 +99,7 @@ def test_it_is_solved_once_while_nobody_votes(some, django_assert_num_queries):
 
 
 def test_the_page_asks_few_questions_of_the_database(page, some, django_assert_max_num_queries):
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         page.get("/leaderboard/")
 
 
