@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+# Pages are loaded while other tests use the machine as well.
+expect.set_options(timeout=20_000)
 CHROMIUM = os.environ.get("CHATSITE_TEST_CHROMIUM", "/usr/bin/chromium")
 FLAGS = (
     "--headless",
@@ -63,7 +65,7 @@ def make_page(browser: Browser) -> Iterator[MakePage]:
             reduced_motion="reduce",
             **options,
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: broken.append(str(error)))

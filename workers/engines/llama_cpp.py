@@ -34,6 +34,7 @@ from workers.engines.llama_cpp_wire import (
     tool_object,
 )
 from workers.engines.prompting import format_of
+from workers.engines.priority import stepping_back
 from workers.engines.stopping import StopStrings
 from workers.engines.tool_calls import Read, plain_messages, plan
 from workers.protocol import (
@@ -501,7 +502,7 @@ def _load(
         parameters.chat_template = chat_template
     parameters.verbosity = 0
     try:
-        return xllamacpp.Server(parameters)
+        return stepping_back(lambda: xllamacpp.Server(parameters))
     except Exception as error:
         cause = str(error).rstrip(".")
         raise EngineError(
