@@ -17,6 +17,7 @@ from workers.connections import UNREACHABLE, broker
 from workers.engines import registry
 from workers.engines.base import Engine
 from workers.host import EngineHost
+from workers.priority import ENGINE_NICE, session_steps_back
 from workers.protocol import WorkerStatus
 from workers.reports import rescuer, send_report
 
@@ -44,6 +45,7 @@ def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "") -> None:
     Raises `EngineError` when something cannot be loaded.
     """
     worker = name or f"{specs[0].name}@{socket.gethostname()}-{os.getpid()}"
+    session_steps_back(ENGINE_NICE)
     loaded = _load(specs)
     client = broker()
     engine_host = EngineHost(

@@ -34,9 +34,9 @@ from workers.engines.llama_cpp_wire import (
     tool_object,
 )
 from workers.engines.prompting import format_of
-from workers.engines.priority import stepping_back
 from workers.engines.stopping import StopStrings
 from workers.engines.tool_calls import Read, plain_messages, plan
+from workers.priority import stepping_back
 from workers.protocol import (
     Ability,
     ChatMessage,

@@ -1,12 +1,12 @@
 """The control worker: the Celery worker that has the database, with the beat schedule inside."""
 
-import os
 import socket
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from workers import consumer
+from workers.priority import step_back
 from workers.reports import CONTROL_QUEUE
 
 # Steps below the processes that somebody waits for: on a busy machine an answer's next token goes before the record of
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: object, concurrency: int, **options: object) -> None:
-        os.nice(NICENESS)
+        step_back(NICENESS)
         settings.DATABASES["default"]["CONN_MAX_AGE"] = KEEP_CONNECTIONS
         # A schedule in memory: every entry repeats within seconds, so there is nothing to remember between two starts.
         consumer.start(
