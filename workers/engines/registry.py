@@ -26,6 +26,8 @@ class EngineSpec:
     """CPU threads; 0 takes the physical cores."""
     gpu_layers: int = -1
     """Layers on the GPU; -1 is as many as fit."""
+    launch: str = ""
+    """Command line of a server that the upstream engine starts itself."""
     template: str = ""
     """Prompt format by name or file; empty is the checkpoint's own, or what its name asks for."""
     transformers: TransformersOptions = field(default_factory=TransformersOptions)
@@ -92,10 +94,23 @@ def _transformers(spec: EngineSpec) -> Engine:
     )
 
 
+def _upstream(spec: EngineSpec) -> Engine:
+    from workers.engines.upstream.engine import UpstreamEngine
+
+    return UpstreamEngine(
+        spec.name,
+        spec.checkpoint,
+        slots=spec.slots,
+        context_length=spec.context_length,
+        launch=spec.launch,
+    )
+
+
 FACTORIES: dict[str, Callable[[EngineSpec], Engine]] = {
     "llama_cpp": _llama_cpp,
     "scripted": _scripted,
     "transformers": _transformers,
+    "upstream": _upstream,
 }
 
 

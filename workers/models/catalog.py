@@ -23,6 +23,7 @@ class ChatModel(models.Model):
     class Engine(models.TextChoices):
         LLAMA_CPP = "llama_cpp", "llama.cpp (GGUF)"
         TRANSFORMERS = "transformers", "transformers (safetensors, torch)"
+        UPSTREAM = "upstream", "Upstream (somebody else's server)"
         SCRIPTED = "scripted", "Scripted (demo and tests)"
 
     name = models.CharField(
@@ -36,7 +37,7 @@ class ChatModel(models.Model):
     checkpoint = models.CharField(
         max_length=500,
         blank=True,
-        help_text="Path of the weights on the worker's machine, or package:FILE.gguf.",
+        help_text="Path of the weights on the worker's machine, package:FILE.gguf, or a server's model: vllm:NAME.",
     )
     licence = models.CharField(max_length=100, blank=True)
     slots = models.PositiveSmallIntegerField(

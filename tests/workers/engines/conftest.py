@@ -8,6 +8,7 @@ import pytest
 
 from tests.workers.support import make_request
 from workers.engines.base import Engine, EngineError, StopSignal
+from workers.engines.llama_cpp import LlamaCppEngine
 from workers.engines.registry import EngineSpec, load, locate
 from workers.engines.transformers.options import TransformersOptions
 from workers.protocol import Delta, Failed, Finished, GenerationRequest, StreamEvent
@@ -147,10 +148,26 @@ def seq2seq(tmp_path_factory) -> Iterator[Asked]:
     engine.close()
 
 
+@pytest.fixture(scope="session")
+def upstream(llama_cpp: Asked) -> Iterator[Asked]:
+    """llama.cpp's own HTTP server as somebody else's: OpenAI's API, real weights."""
+    server = llama_cpp.engine
+    assert isinstance(server, LlamaCppEngine)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHATSITE_UPSTREAM_KEY", server.api_key)
+        options = f"base_url={server.address}/v1&key=CHATSITE_UPSTREAM_KEY&quirks=lists_nothing"
+        spec = EngineSpec(
+            "smollm2", "upstream", f"llama-server:smollm2?{options}", slots=SLOTS, context_length=CONTEXT
+        )
+        engine = load(spec)
+    yield Asked(engine)
+    engine.close()
+
+
 BY_TRANSFORMERS = ["transformers", "transformers_int8", "transformers_lockstep", "seq2seq"]
 
 
-@pytest.fixture(params=["scripted", "llama_cpp", *BY_TRANSFORMERS])
+@pytest.fixture(params=["scripted", "llama_cpp", "upstream", *BY_TRANSFORMERS])
 def asked(request) -> Asked:
     """Each engine in turn."""
     engine: Asked = request.getfixturevalue(request.param)

@@ -28,11 +28,17 @@ LONGEST_ERROR_BODY = 64 * 1024
 
 
 class RefusalError(Exception):
-    """The server's final no. `status` 0 is a connection that failed; `code` the error object's `code` or `type`."""
+    """The server's final no.
 
-    def __init__(self, status: int, code: str = "", param: str = "") -> None:
+    `status` 0 is a connection that failed; `code` the error object's `code` or `type`; `tokens` and `context` how long
+    a prompt is and might be, 0 when the server does not say.
+    """
+
+    def __init__(
+        self, status: int, code: str = "", param: str = "", *, tokens: int = 0, context: int = 0
+    ) -> None:
         super().__init__(f"status {status}")
-        self.status, self.code, self.param = status, code, param
+        self.status, self.code, self.param, self.tokens, self.context = status, code, param, tokens, context
 
 
 class CutOffError(Exception):
@@ -65,6 +71,23 @@ class Caller:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """The JSON answer to `body`, with retries. Raises `RefusalError`."""
         return self.run(self._retried_post(path, body))
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a piece of text, by the `/tokenize` of vLLM, SGLang and llama.cpp; 0 when there is none."""
+        address = str(self._client.base_url).removesuffix("/").removesuffix("/v1") + "/tokenize"
+        body = {
+            "model": self._upstream.model,
+            "prompt": text,
+            "content": text,
+            "add_special_tokens": False,
+            "add_special": False,
+        }
+        try:
+            answer = self.run(self._once("POST", address, body))
+        except RefusalError:
+            return 0
+        tokens = answer.get("tokens") if isinstance(answer, dict) else None
+        return len(tokens) if isinstance(tokens, list) else 0
 
     def move(self, base_url: str) -> None:
         """The server listens elsewhere now."""
@@ -176,8 +199,18 @@ async def _refusal(response: httpx.Response) -> RefusalError:
     error = error.get("error", error) if isinstance(error, dict) else None
     if not isinstance(error, dict):
         return RefusalError(response.status_code)
-    code, param = error.get("code") or error.get("type"), error.get("param")
-    return RefusalError(response.status_code, _name(code), _name(param))
+    code = error.get("code")
+    return RefusalError(
+        response.status_code,
+        _name(code if isinstance(code, str) else error.get("type")),
+        _name(error.get("param")),
+        tokens=_number(error.get("n_prompt_tokens")),
+        context=_number(error.get("n_ctx")),
+    )
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _name(value: Any) -> str:

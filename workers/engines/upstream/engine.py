@@ -64,6 +64,9 @@ class UpstreamEngine:
 
     def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
         meter = Meter()
+        if request.prompt is None and not request.messages:
+            yield meter.failed(ErrorCode.INVALID_REQUEST, "The request has no messages.", param="messages")
+            return
         if request.prefix and not (wire.can_continue(self.upstream) and request.prompt is None):
             message = (
                 "The server of this chat model cannot go on with an answer that has begun. Please try again."
@@ -73,7 +76,15 @@ class UpstreamEngine:
         if stop.is_set():
             yield meter.finished(FinishReason.CANCELLED)
             return
-        yield from _Reply(self, request, stop, meter).events()
+        before = self._before(request)
+        limit = request.sampling.max_tokens
+        if limit is not None and 0 < limit <= before:
+            meter.completion_tokens = before
+            yield meter.finished(FinishReason.LENGTH)
+            return
+        if limit is not None and before:
+            request = replace(request, sampling=replace(request.sampling, max_tokens=limit - before))
+        yield from _Reply(self, request, stop, meter, before).events()
 
     def embed(self, request: EmbeddingRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
         meter = Meter()
@@ -96,6 +107,15 @@ class UpstreamEngine:
         yield Embedded(0, vectors)
         yield meter.finished(FinishReason.STOP)
 
+    def _before(self, request: GenerationRequest) -> int:
+        """Tokens of the reply that are there already. The server takes them for a part of the prompt."""
+        if not request.prefix:
+            return 0
+        # A token is about four bytes of English; only a server without `/tokenize` is guessed for.
+        return self._caller.count_tokens(request.prefix) or -(
+            -len(request.prefix.encode(errors="replace")) // 4
+        )
+
     def begin(self, request: GenerationRequest, pieces: "queue.SimpleQueue[Any]") -> Any:
         if self._server:
             self._caller.move(self._server.base_url)
@@ -105,9 +125,10 @@ class UpstreamEngine:
         """Why there is no answer, in a sentence without a word of the request."""
         title = self.upstream.title
         if refusal.code in OVERFLOW_CODES:
-            return meter.failed(
-                ErrorCode.CONTEXT_OVERFLOW, "The conversation is longer than the model's context."
-            )
+            length = f"has {refusal.tokens} tokens, more than" if refusal.tokens else "is longer than"
+            context = refusal.context or self.hosted.context_length
+            message = f"The conversation {length} the model's context{f' of {context}' if context else ''}."
+            return meter.failed(ErrorCode.CONTEXT_OVERFLOW, message)
         match refusal.status:
             case 0:
                 return meter.failed(ErrorCode.ENGINE_FAILURE, f"{title} cannot be reached. Please try again.")
@@ -156,17 +177,22 @@ class _Reply:
     """One reply on its way from the server."""
 
     def __init__(
-        self, engine: UpstreamEngine, request: GenerationRequest, stop: StopSignal, meter: Meter
+        self,
+        engine: UpstreamEngine,
+        request: GenerationRequest,
+        stop: StopSignal,
+        meter: Meter,
+        before: int,
     ) -> None:
         self._engine = engine
         self._request = request
         self._stop = stop
         self._meter = meter
+        self._before = before
+        meter.completion_tokens = before
         self._stops = StopStrings(request.sampling.stop)
         self._chunks = wire.Chunks()
         self._pieces: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._counted = False
-        """The server has said how many tokens there are; until then pieces are counted."""
         self._ending: StreamEvent | None = None
         self._finish: FinishReason | None = None
 
@@ -203,10 +229,9 @@ class _Reply:
             yield from self._add(read)
 
     def _add(self, piece: wire.Piece) -> Iterator[StreamEvent]:
-        if piece.usage and piece.usage.completion_tokens >= 0:
-            self._counted = self._counted or piece.usage.prompt_tokens > 0
-            self._meter.prompt_tokens = piece.usage.prompt_tokens
-            self._meter.completion_tokens = piece.usage.completion_tokens
+        if piece.usage:
+            self._meter.prompt_tokens = max(0, piece.usage.prompt_tokens - self._before)
+            self._meter.completion_tokens = self._before + piece.usage.completion_tokens
             self._meter.cached_tokens = piece.usage.cached_tokens
         elif piece.text or piece.reasoning or piece.tool_calls:
             self._meter.completion_tokens += max(1, len(piece.logprobs))

@@ -18,7 +18,7 @@ class Quirk(StrEnum):
     NO_USAGE_OPTION = "no_usage_option"
     """Refuses `stream_options`; it may send the usage anyway."""
     NO_STOP = "no_stop"
-    """Takes no `stop`; stop strings are looked for here."""
+    """Takes no `stop`, or drops the end of a text that only looks like one; stop strings are looked for here."""
     NO_SEED = "no_seed"
     NO_PENALTIES = "no_penalties"
     CONTINUES = "continues"
@@ -188,7 +188,7 @@ PRESETS: dict[str, Preset] = {
     "llama-server": Preset(
         "llama.cpp's server",
         "http://127.0.0.1:8080/v1",
-        quirks=_LOCAL | {Q.CONTINUES_LAST},
+        quirks=_LOCAL | {Q.CONTINUES_LAST, Q.NO_STOP},
         abilities=(*_SERVER, Ability.GRAMMAR),
     ),
     "lmstudio": Preset("LM Studio", "http://127.0.0.1:1234/v1", quirks=_LOCAL, abilities=_SCHEMA),

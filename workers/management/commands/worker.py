@@ -35,7 +35,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--checkpoint",
             metavar="PATH",
-            help="GGUF file, package:FILE, a folder or hub name (transformers), or a script (scripted); one --model.",
+            help="GGUF file, package:FILE, a folder or hub name (transformers), a server's model such as "
+            "vllm:Qwen/Qwen3-8B (upstream), or a script (scripted); one --model.",
         )
         parser.add_argument("--slots", type=int, help="Requests at once.")
         parser.add_argument("--context", type=int, help="Context length in tokens, shared by all slots.")
@@ -44,6 +45,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--gpu-layers", type=int, default=-1, help="Layers on the GPU; -1 is as many as fit."
+        )
+        parser.add_argument(
+            "--launch",
+            metavar="COMMAND",
+            help="Start the upstream engine's server as a child, wait for it, restart and end it: "
+            '"vllm serve MODEL --host 127.0.0.1 --port {port}".',
         )
         _add_transformers_options(parser)
         parser.add_argument(
@@ -78,6 +85,8 @@ class Command(BaseCommand):
                 ChatModel(name=model).clean_fields(exclude={"slots", "engine"})
             except ValidationError as error:
                 raise CommandError(f"--model {model!r}: {' '.join(error.messages)}") from None
+        if options["launch"] is not None and options["engine"] != "upstream":
+            raise CommandError("--launch goes with --engine upstream.")
         if len(set(options["model"])) < len(options["model"]):
             raise CommandError(f"--model: {', '.join(options['model'])} names one twice. Say each once.")
 
@@ -98,6 +107,7 @@ class Command(BaseCommand):
             "threads": options["threads"],
             "gpu_layers": options["gpu_layers"],
             "template": options["template"],
+            "launch": options["launch"],
         }
         return EngineSpec(
             name=model, **{**known, **{key: value for key, value in given.items() if value is not None}}

@@ -215,10 +215,27 @@ def test_an_answer_that_has_begun_is_gone_on_with_only_where_the_server_can(serv
     request = replace(make_request("Hello"), prefix="On")
 
     assert heard(make_engine(), request)[0] == " and on"
+    assert [asked["path"] for asked in server.asked] == ["/tokenize", "/v1/chat/completions"]
+    server.asked.clear()
     _, last = heard(make_engine(f"{server.url}#tiny"), request)
 
     assert last.code is ErrorCode.WORKER_LOST
-    assert len(server.asked) == 1
+    assert not server.asked
+
+
+def test_the_limit_is_of_the_whole_answer(server, make_engine):
+    def plan(handler: Handler) -> None:
+        if handler.path == "/tokenize":
+            handler.answer(200, {"tokens": [1, 2, 3]})
+        else:
+            says(" and on")(handler)
+
+    server.plans = [plan]
+
+    _, last = heard(make_engine(), replace(make_request("Hello", max_tokens=10), prefix="On and on"))
+
+    assert server.asked[-1]["max_tokens"] == 7
+    assert last.usage.completion_tokens == 3 + 3  # those before, and what the server counts
 
 
 def test_a_server_without_an_ability_is_not_asked(server, make_engine):
