@@ -52,6 +52,14 @@ def test_the_command_line_says_it_louder(started, db):
     assert started == [([EngineSpec("parrot", "scripted", "rate=5", slots=2, gpu_layers=0)], "")]
 
 
+def test_a_server_to_start_goes_to_the_upstream_engine(started):
+    command = "vllm serve m --port {port}"
+    worker("--model", "far", "--engine", "upstream", "--checkpoint", "vllm:m", "--launch", command)
+    assert started == [([EngineSpec("far", "upstream", "vllm:m", launch=command)], "")]
+    with pytest.raises(CommandError, match="--launch goes with"):
+        worker("--model", "near", "--engine", "scripted", "--launch", command)
+
+
 def test_it_hosts_several(started, db):
     for name in ("a", "b"):
         make_chat_model(name)
