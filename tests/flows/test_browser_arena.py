@@ -8,9 +8,6 @@ from playwright.sync_api import Page, expect
 
 from tests.flows.browsing import PATIENCE, Newcomer, Windows
 from tests.flows.stack import SMOLLM2, Stack
-from workers.engines.base import EngineError
-from workers.engines.registry import locate
-from workers.services import demo
 
 pytestmark = pytest.mark.browser
 
@@ -127,20 +124,6 @@ def test_two_chat_models_stand_side_by_side_under_their_names(
     expect(page.locator("[data-side=left] [data-name]")).to_have_text(scripted_pair[0])
     page.get_by_role("button", name="Tie").click(timeout=2 * PATIENCE)
     expect(page.locator("[data-exclusion]")).to_be_visible()
-
-
-@pytest.fixture
-def gemma(stack: Stack) -> str:
-    """The demo's chat model beside SmolLM2: two true models of two families."""
-    try:
-        for part in demo.PARTS:
-            locate(part)
-    except EngineError as error:
-        pytest.skip(f"the demo's weights are not here: {error}")
-    weights = stack.data / "models" / demo.FILE
-    demo.join([locate(part) for part in demo.PARTS], weights, sha256=demo.SHA256)
-    stack.add_worker(demo.NAME, str(weights), engine="llama_cpp", name="gemma-1")
-    return demo.NAME
 
 
 @pytest.mark.usefixtures("unpinned")

@@ -2,13 +2,11 @@
 
 import contextlib
 import json
-import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import psutil
 import pytest
@@ -72,14 +70,9 @@ def paid_judge() -> Iterator[PaidJudge]:
     judge.server_close()
 
 
-def read(stack: Stack, query: str) -> list[tuple[Any, ...]]:
-    with contextlib.closing(sqlite3.connect(stack.data / "db.sqlite3", timeout=30)) as database:
-        return database.execute(query).fetchall()
-
-
 def verdicts(stack: Stack) -> dict[str, int]:
     """Row by prompt: a verdict that is made again would have another one."""
-    return dict(read(stack, "SELECT user_prompt, id FROM evaluation_storedverdict"))
+    return dict(stack.rows("SELECT user_prompt, id FROM evaluation_storedverdict"))
 
 
 def kill(*processes: psutil.Process | None) -> None:
@@ -114,7 +107,7 @@ def test_it_goes_on_by_itself_and_asks_no_paid_judge_twice(paid_judge: PaidJudge
         paid_judge.pause = 0.0
         stack.restart()
         until(
-            lambda: read(stack, "SELECT status FROM evaluation_evaluationrun") == [("finished",)],
+            lambda: stack.rows("SELECT status FROM evaluation_evaluationrun") == [("finished",)],
             PATIENCE,
             "the end",
         )
