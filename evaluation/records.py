@@ -76,3 +76,20 @@ class PairVerdict:
         if "error" in (self.g1_winner, self.g2_winner):
             return "error"
         return self.g1_winner if self.g1_winner == self.g2_winner else "tie"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScore:
+    """One number of lm-evaluation-harness: a chat model's metric on a task, without any judge."""
+
+    chat_model: str
+    task: str
+    metric: str
+    """For example `acc_norm`; with the harness's filter behind a comma where it is not `none`."""
+    value: float
+    stderr: float | None = None
+    """Standard error of `value`; None where the harness gives none."""
+    samples: int | None = None
+    higher_is_better: bool | None = None
+    version: str = ""
+    """Of the task."""

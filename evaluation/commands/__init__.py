@@ -24,6 +24,7 @@ MODULES = (
     "agreement",
     "suites",
     "references",
+    "harness",
 )
 
 

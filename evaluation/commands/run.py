@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="Judges or chat models; none stores answers only.",
     )
-    parser.add_argument("--mode", choices=EvaluationRun.Mode.values, default=EvaluationRun.Mode.SINGLE.value)
+    parser.add_argument("--mode", choices=plans.JUDGED, default=EvaluationRun.Mode.SINGLE.value)
     parser.add_argument("--baseline", default="", metavar="NAME", help="For the mode pairwise-baseline.")
     parser.add_argument(
         "--prompts",
@@ -67,8 +67,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def handle(out: OutputWrapper, options: dict[str, Any]) -> None:
-    background = options["background"]
     run = _resumed(options) if options["resume"] else _begun(out, options)
+    work(out, run, background=options["background"])
+
+
+def work(out: OutputWrapper, run: EvaluationRun, *, background: bool = False) -> None:
+    """Work on the run to its end, with a line of progress a moment. Raises `CommandError` when it stops before."""
     # An exception on the way out gives the run back at once, where a plain end would hold it for half a minute.
     before = signal.signal(signal.SIGTERM, _leave)
     try:

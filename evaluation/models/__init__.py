@@ -1,4 +1,5 @@
 from evaluation.models.answers import StoredAnswer
+from evaluation.models.harness import StoredTaskScore
 from evaluation.models.judges import CachedJudgment, Judge
 from evaluation.models.runs import EvaluationRun, SuiteSnapshot
 from evaluation.models.verdicts import HumanVerdict, StoredVerdict
@@ -9,6 +10,7 @@ __all__ = [
     "HumanVerdict",
     "Judge",
     "StoredAnswer",
+    "StoredTaskScore",
     "StoredVerdict",
     "SuiteSnapshot",
 ]

@@ -31,6 +31,7 @@ class EvaluationRun(models.Model):
         SINGLE = "single", "Single: each answer gets a score"
         PAIRWISE_BASELINE = "pairwise-baseline", "Pairwise: each chat model against the baseline"
         PAIRWISE_ALL = "pairwise-all", "Pairwise: each chat model against each"
+        HARNESS = "harness", "Tasks of lm-evaluation-harness, without judges"
 
     class Status(models.TextChoices):
         QUEUED = "queued", "Queued"

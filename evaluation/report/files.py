@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation.formats import arena_hard, fastchat, jsonl
+from evaluation.formats import arena_hard, fastchat, jsonl, lm_eval
 from evaluation.formats.jsonl import FormatError
-from evaluation.records import Answer, PairVerdict, Question, QuestionId, SingleVerdict
+from evaluation.records import Answer, PairVerdict, Question, QuestionId, SingleVerdict, TaskScore
 from evaluation.report.material import Material
 
 ABOUT: Final = "about.json"
@@ -37,6 +37,7 @@ class Found:
     people: list[PairVerdict] = field(default_factory=list)
     earlier_singles: list[SingleVerdict] = field(default_factory=list)
     earlier_pairs: list[PairVerdict] = field(default_factory=list)
+    tasks: list[TaskScore] = field(default_factory=list)
 
 
 def read(paths: Sequence[Path]) -> Material:
@@ -63,6 +64,7 @@ def read(paths: Sequence[Path]) -> Material:
         people=fastchat.newest(found.people, _pair_key),
         earlier_singles=fastchat.newest(found.earlier_singles, _single_key),
         earlier_pairs=fastchat.newest(found.earlier_pairs, _pair_key),
+        tasks=found.tasks,
         baseline=str(about.get("baseline", "")),
         facts=[(str(name), str(value)) for name, value in about.get("facts", [])],
     )
@@ -89,6 +91,8 @@ def raw(material: Material) -> dict[str, str]:
             put(folder, judge, "_single", map(fastchat.single_row, singles))
         for judge, pairs in _grouped(all_pairs, lambda verdict: verdict.judge).items():
             put(folder, judge, "_pair", map(fastchat.pair_row, pairs))
+    if material.tasks:
+        put("", "task_scores", "", map(lm_eval.row, material.tasks))
     if material.people:
         put(PEOPLE, "people", "_pair", map(fastchat.pair_row, material.people))
     about = {
@@ -130,6 +134,8 @@ def _read_file(path: Path, found: Found) -> None:
     elif fastchat.is_pair_row(first):
         pairs = {PEOPLE: found.people, EARLIER: found.earlier_pairs}.get(path.parent.name, found.pairs)
         pairs += fastchat.read_pair_verdicts(lines, source)
+    elif "metric" in first:
+        found.tasks += [lm_eval.of_row(row) for row in jsonl.rows(lines, source)]
     elif "score" in first:
         singles = found.earlier_singles if path.parent.name == EARLIER else found.singles
         singles += fastchat.read_single_verdicts(lines, source)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from evaluation.records import Answer, PairVerdict, Question, QuestionId, SingleVerdict
+from evaluation.records import Answer, PairVerdict, Question, QuestionId, SingleVerdict, TaskScore
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Material:
     earlier_singles: Sequence[SingleVerdict] = ()
     """What the judges said of the same answers at an earlier time: how far they have drifted since."""
     earlier_pairs: Sequence[PairVerdict] = ()
+    tasks: Sequence[TaskScore] = ()
+    """What lm-evaluation-harness measured."""
     baseline: str = ""
     facts: Sequence[tuple[str, str]] = ()
     """Shown above the tables: when, which suite, what it cost."""
@@ -31,6 +33,7 @@ class Material:
         """Each once, in order of its name; the baseline first, since all are compared with it."""
         names = {answer.chat_model for answer in self.answers}
         names |= {verdict.chat_model for verdict in self.singles}
+        names |= {score.chat_model for score in self.tasks}
         names |= {name for pair in self.all_pairs for name in (pair.model_1, pair.model_2)}
         return sorted(names, key=lambda name: (name != self.baseline, name))
 
@@ -96,6 +99,7 @@ class Material:
             singles=singles(self.singles),
             pairs=pairs(self.pairs),
             people=pairs(self.people),
+            tasks=[replace(score, chat_model=name(score.chat_model)) for score in self.tasks],
             earlier_singles=singles(self.earlier_singles),
             earlier_pairs=pairs(self.earlier_pairs),
             baseline=name(self.baseline),
@@ -115,6 +119,7 @@ def merged(title: str, parts: Sequence[Material], facts: Sequence[tuple[str, str
         singles=[verdict for part in parts for verdict in part.singles],
         pairs=[pair for part in parts for pair in part.pairs],
         people=[pair for part in parts for pair in part.people],
+        tasks=[score for part in parts for score in part.tasks],
         earlier_singles=[verdict for part in parts for verdict in part.earlier_singles],
         earlier_pairs=[pair for part in parts for pair in part.earlier_pairs],
         facts=facts,

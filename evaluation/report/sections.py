@@ -12,7 +12,7 @@ from evaluation.metrics import biases, calibration, comparison, panel, ratings, 
 from evaluation.metrics.agreement import Ballot
 from evaluation.metrics.comparison import Comparison
 from evaluation.metrics.resampling import Estimate
-from evaluation.records import PairVerdict
+from evaluation.records import PairVerdict, TaskScore
 from evaluation.report import radar, tables
 from evaluation.report.material import Material
 from evaluation.report.tables import Cell, Column, Section, Table
@@ -433,4 +433,60 @@ def _radar(title: str, material: Material, values: Rows, span: tuple[float, floa
     return radar.draw(title, drawn, material.categories, low=span[0], high=span[1])
 
 
-ALL: Final[Sequence[Callable[[Material], Section | None]]] = (single, pairwise, differences, people, judges)
+def tasks(material: Material) -> Section | None:
+    """What lm-evaluation-harness measured: tasks and their metrics are the rows, chat models the columns."""
+    values = {(score.task, score.metric, score.chat_model): score for score in material.tasks}
+    names = [name for name in material.chat_models if any(key[2] == name for key in values)]
+    kinds = list(dict.fromkeys((score.task, score.metric) for score in material.tasks))
+    if not kinds:
+        return None
+    table = Table(
+        _("By task"),
+        [Column(_("Task"), numeric=False), *(Column(name) for name in names), Column(_("Samples"))],
+        [
+            [
+                tables.text(f"{task}, {metric}{_direction(values, task, metric, names)}"),
+                *(_task_cell(values.get((task, metric, name))) for name in names),
+                _samples([values[task, metric, name] for name in names if (task, metric, name) in values]),
+            ]
+            for task, metric in kinds
+        ],
+        _("Intervals are 95 %, from the standard errors that the harness gives."),
+    )
+    return Section(
+        "tasks",
+        _("Tasks of lm-evaluation-harness"),
+        _("Compared with right answers by the harness itself; no judge was asked."),
+        [table],
+    )
+
+
+def _task_cell(score: TaskScore | None) -> Cell:
+    if score is None:
+        return _NONE
+    spread = 1.96 * score.stderr if score.stderr is not None else None
+    bounds = (None, None) if spread is None else (score.value - spread, score.value + spread)
+    return tables.number(score.value, *bounds, digits=3)
+
+
+def _direction(
+    values: Mapping[tuple[str, str, str], TaskScore], task: str, metric: str, names: Sequence[str]
+) -> str:
+    found = [values[task, metric, name] for name in names if (task, metric, name) in values]
+    return _(" (lower is better)") if any(score.higher_is_better is False for score in found) else ""
+
+
+def _samples(scores: Sequence[TaskScore]) -> Cell:
+    """Of the chat model with the fewest, where they differ."""
+    known = [score.samples for score in scores if score.samples is not None]
+    return tables.count(min(known)) if known else _NONE
+
+
+ALL: Final[Sequence[Callable[[Material], Section | None]]] = (
+    tasks,
+    single,
+    pairwise,
+    differences,
+    people,
+    judges,
+)

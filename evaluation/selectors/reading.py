@@ -17,8 +17,17 @@ from django.utils.translation import gettext as _
 from chatsite import __version__
 from chatsite.accounts.models import User
 from evaluation.formats import fastchat
-from evaluation.models import EvaluationRun, HumanVerdict, StoredAnswer, StoredVerdict
-from evaluation.records import WINNERS, Answer, PairVerdict, Question, QuestionId, SingleVerdict, Winner
+from evaluation.models import EvaluationRun, HumanVerdict, StoredAnswer, StoredTaskScore, StoredVerdict
+from evaluation.records import (
+    WINNERS,
+    Answer,
+    PairVerdict,
+    Question,
+    QuestionId,
+    SingleVerdict,
+    TaskScore,
+    Winner,
+)
 from evaluation.report.material import Material, merged
 from evaluation.report.questions import Address
 from evaluation.report.report import Report, build
@@ -71,6 +80,7 @@ def material(run: EvaluationRun, *, question_id: str | None = None) -> Material:
         earlier_singles=earlier_singles,
         earlier_pairs=earlier_pairs,
         people=_people(run.human_verdicts.filter(only).order_by("id"), ids),
+        tasks=[_task_score(stored) for stored in run.task_scores.order_by("id")],
         baseline=run.baseline,
         facts=facts(run),
     )
@@ -87,6 +97,7 @@ def report_of(run: EvaluationRun, address: Address) -> Report:
         run.answers.aggregate(Count("id"), Max("id")),
         run.verdicts.aggregate(Count("id"), Max("id")),
         run.human_verdicts.aggregate(Count("id"), Max("id")),
+        run.task_scores.aggregate(Count("id"), Max("id")),
         (run.status, run.errors, get_language(), __version__),
     ]
     digest = hashlib.sha256(repr(made_of).encode()).hexdigest()
@@ -123,9 +134,9 @@ def facts(run: EvaluationRun) -> Sequence[tuple[str, str]]:
     made = timezone.localtime(run.created_at)
     found = [
         (_("Suite"), str(run.suite)),
-        (_("Questions"), str(len(run.suite.questions))),
+        (_("Questions"), str(len(run.suite.questions) or "")),
         (_("Mode"), run.get_mode_display()),
-        (_("Judges"), ", ".join(run.judges) or _("none")),
+        (_("Judges"), ", ".join(run.judges) or (_("none") if run.suite.questions else "")),
         (_("Judges again the answers of"), str(run.parameters.get(REJUDGES, ""))[:8]),
         (_("Baseline"), run.baseline),
         (_("Begun"), date_format(made, "DATETIME_FORMAT")),
@@ -172,6 +183,19 @@ def _answer(stored: StoredAnswer, ids: Ids) -> Answer:
         chat_model=stored.chat_model,
         turns=tuple(stored.turns),
         extra=stored.extra,
+    )
+
+
+def _task_score(stored: StoredTaskScore) -> TaskScore:
+    return TaskScore(
+        chat_model=stored.chat_model,
+        task=stored.task,
+        metric=stored.metric,
+        value=stored.value,
+        stderr=stored.stderr,
+        samples=stored.samples,
+        higher_is_better=stored.higher_is_better,
+        version=stored.version,
     )
 
 

@@ -17,6 +17,8 @@ from workers import client
 from workers.models import ChatModel
 
 Mode = EvaluationRun.Mode
+JUDGED = tuple(mode.value for mode in Mode if mode != Mode.HARNESS)
+"""The modes in which judges look at answers."""
 LIMITS = {
     "limit": (1, 1_000_000),
     "concurrency": (1, 4096),
@@ -99,10 +101,10 @@ def plan(
     `suite` is where the questions come from; `loaded` are the questions when the caller has them already. `prompts` are
     records of FastChat's judge prompts, to be used in place of ours.
     """
-    chosen = _parameters(parameters or {})
+    chosen = check_parameters(parameters or {})
     names = tuple(dict.fromkeys(name.strip() for name in chat_models if name.strip()))
     names = _with_baseline(names, mode, baseline)
-    _check_models(names)
+    check_models(names)
     loaded = loaded or suites.load(suite)
     questions = list(loaded.questions)[: chosen.get("limit")]
     suites.check(questions=questions, source=suite)
@@ -152,7 +154,8 @@ def tokens_of(text: str) -> int:
     return math.ceil((len(text) - wide) / 4) + wide
 
 
-def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are given. Raises `CannotEvaluate` for one that is not known, or out of its limits."""
     chosen = {}
     for name, value in given.items():
         if value is None:
@@ -171,8 +174,8 @@ def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_baseline(names: tuple[str, ...], mode: str, baseline: str) -> tuple[str, ...]:
     """The chat models of the run; a baseline takes part, since it has to answer as well."""
-    if mode not in Mode.values:
-        raise CannotEvaluate("mode", f"{mode!r} is no mode; there are {', '.join(Mode.values)}.")
+    if mode not in JUDGED:
+        raise CannotEvaluate("mode", f"{mode!r} is no mode; there are {', '.join(JUDGED)}.")
     if not names:
         raise CannotEvaluate("chat_models", "Name at least one chat model: --models NAME …")
     if mode == Mode.PAIRWISE_BASELINE:
@@ -190,7 +193,8 @@ def _with_baseline(names: tuple[str, ...], mode: str, baseline: str) -> tuple[st
     return names
 
 
-def _check_models(names: Sequence[str]) -> None:
+def check_models(names: Sequence[str]) -> None:
+    """Raises `CannotEvaluate` for a name that the catalog does not have, and for one without a worker."""
     known = set(ChatModel.objects.values_list("name", flat=True))
     for name in names:
         if name not in known:

@@ -14,7 +14,7 @@ from evaluation.calls import Call, Caller, Outcome, Pool
 from evaluation.errors import Broken, Gone, Stopped
 from evaluation.models import EvaluationRun
 from evaluation.selectors import runs as selectors
-from evaluation.services import leases
+from evaluation.services import harness, leases
 from evaluation.services.answering import Answering
 from evaluation.services.grading import Grading
 from evaluation.services.leases import Lease
@@ -86,6 +86,9 @@ class _Runner:
 
     def work(self) -> None:
         run = self._run
+        if run.mode == EvaluationRun.Mode.HARNESS:
+            self._harness()
+            return
         questions = selectors.questions(run=run)
         answering = self._finish(lambda: Answering(run, questions), "answers_done")
         grading = self._finish(lambda: Grading(run, questions), "verdicts_done", answering.errors)
@@ -95,6 +98,19 @@ class _Runner:
             answers_done=answering.done,
             verdicts_done=grading.done,
             errors=answering.errors + grading.errors,
+        )
+
+    def _harness(self) -> None:
+        """One step is one chat model, with all tasks."""
+
+        def look(done: int) -> None:
+            if self._lease.keep(with_parent=self._with_parent, answers_done=done):
+                self._report({"answers_done": done})
+
+        self._await_workers(set(self._run.chat_models))
+        harness.work(self._run, look)
+        leases.end(
+            run_id=self._run.pk, status=EvaluationRun.Status.FINISHED, answers_done=len(self._run.chat_models)
         )
 
     def _finish(self, begin: Callable[[], P], counter: str, errors_before: int = 0) -> P:
