@@ -8,14 +8,22 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from evaluation.errors import CannotEvaluate
-from evaluation.models import EvaluationRun, HumanVerdict, Judge, StoredAnswer, StoredVerdict
+from evaluation.models import (
+    EvaluationRun,
+    HumanVerdict,
+    Judge,
+    StoredAnswer,
+    StoredTaskScore,
+    StoredVerdict,
+)
 from evaluation.services import plans, rejudging, runs, suites
 from evaluation.services.plans import Plan
-from evaluation.suites import Suite
+from evaluation.suites import SHIPPED, Suite
 from workers.models import ChatModel
 
 POLL_SECONDS = 2
@@ -30,7 +38,12 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
     suite = forms.CharField(
         label=gettext_lazy("Suite"),
         required=False,
-        help_text=gettext_lazy("A suite's name or an https address."),
+        help_text=format_lazy(
+            gettext_lazy(
+                "{names}, arena (or arena:50), or an https address. A path on the server is not read."
+            ),
+            names=", ".join(SHIPPED),
+        ),
     )
     suite_file = forms.FileField(
         label=gettext_lazy("Or a file"),
@@ -69,6 +82,11 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
         fields = ("mode", "baseline")
 
     plan: Plan
+
+    def __init__(self, *arguments: Any, **values: Any) -> None:
+        super().__init__(*arguments, **values)
+        labels = dict(EvaluationRun.Mode.choices)
+        self.fields["mode"].choices = [(mode, labels[mode]) for mode in plans.JUDGED]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
@@ -308,6 +326,13 @@ class StoredVerdictAdmin(ReadOnly):
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         return lookup == "run__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(StoredTaskScore)
+class StoredTaskScoreAdmin(ReadOnly):
+    list_display = ("chat_model", "task", "metric", "value", "stderr", "samples", "created_at")
+    list_filter = ("task", "chat_model")
+    search_fields = ("task", "chat_model")
 
 
 @admin.register(HumanVerdict)

@@ -25,6 +25,10 @@ def plan(*, run: EvaluationRun, judge_names: Sequence[str] = (), fresh: bool = F
     complete set of answers, or no judge.
     """
     questions = selectors.questions(run=run)
+    if not questions:
+        raise CannotEvaluate(
+            "rejudge", "This run has no answers: lm-evaluation-harness compared them by itself."
+        )
     wanted = len(questions) * len(run.chat_models)
     if run.answers.filter(complete=True).count() < wanted:
         raise CannotEvaluate("rejudge", "This run has not got all of its answers yet. Finish it first.")

@@ -63,6 +63,7 @@ def test_it_starts_a_run_from_a_file(operator, workers_client, sent, django_capt
         ({"mode": "pairwise-baseline"}, "--baseline"),
         ({"mode": "pairwise-all"}, "two chat models"),
         ({"temperature": "9"}, "temperature"),
+        ({"mode": "harness"}, "Select a valid choice"),
     ],
 )
 def test_what_cannot_work_is_a_sentence_at_its_field(operator, workers_client, values, message):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from evaluation.errors import Broken, CannotEvaluate, Stopped
 from evaluation.models import EvaluationRun, StoredTaskScore
 from evaluation.report import verifying
-from evaluation.services import harness, leases, runner, runs
+from evaluation.services import harness, leases, rejudging, runner, runs
 from tests.evaluation.support import host
 from tests.factories import make_user
 
@@ -152,6 +152,13 @@ def test_its_numbers_are_on_the_page_and_in_the_folder(workers_client, calls, cl
     call_command("evaluate", "report", str(run.pk), "--out", str(tmp_path / "r"), stdout=io.StringIO())
     assert verifying.differences(tmp_path / "r") == []
     assert "0.152 to 0.348" in (tmp_path / "r/index.html").read_text()
+
+
+def test_there_is_nothing_to_judge_again(workers_client, calls):
+    host(workers_client, "parrot")
+    run = runner.execute(run_id=made("parrot").pk)
+    with pytest.raises(CannotEvaluate, match="has no answers"):
+        rejudging.plan(run=run, judge_names=["parrot"])
 
 
 def test_the_command_says_what_it_measured(workers_client, calls):
