@@ -13,6 +13,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from arena import battle_frames, frames
 from arena.battle_frames import PageFrame
@@ -88,7 +89,7 @@ class BattleConsumer(ChatConsumer):
             # The answers go on by themselves; only the view of them broke. The page watches again.
             logger.exception("following battle %s failed", battle.pk)
             refusal = Unavailable(
-                "The answers cannot be followed at the moment. Reload the page in a moment."
+                gettext("The answers cannot be followed at the moment. Reload the page in a moment.")
             )
             await self._send(frames.error(refusal, {"reply": str(battle.pk)}))
 

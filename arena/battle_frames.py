@@ -5,6 +5,8 @@ a side is "left" or "right", and an event carries text, its end, or a sentence t
 import uuid
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from django.utils.translation import gettext
+
 from arena import frames
 from arena.errors import InvalidValue
 from arena.models import Battle
@@ -119,9 +121,9 @@ def ending(outcome: str, *, failed: bool) -> dict[str, str]:
     if not failed:
         return {"outcome": outcome}
     if outcome == ErrorCode.CONTEXT_OVERFLOW.value:
-        message = "The battle has become too long for this side. Start a new round."
+        message = gettext("The battle has become too long for this side. Start a new round.")
     else:
-        message = "This side could not answer. Regenerate both sides, or start a new round."
+        message = gettext("This side could not answer. Regenerate both sides, or start a new round.")
     return {"outcome": "failed", "message": message}
 
 

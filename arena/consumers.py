@@ -18,7 +18,10 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from django.conf import settings
+from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext
 
 from arena import frames
 from arena.errors import Refused, TooFast, TooManyReplies, Unavailable
@@ -61,6 +64,16 @@ class Allowance:
         return True
 
 
+def _language(scope: dict[str, Any]) -> str:
+    """The language of the page that opened the socket: a websocket passes no middleware."""
+    request = HttpRequest()
+    request.COOKIES = scope.get("cookies", {})
+    request.META["HTTP_ACCEPT_LANGUAGE"] = (
+        dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
+    )
+    return translation.get_language_from_request(request)
+
+
 class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is untyped
     # Not by Channels' own means: there a broker that restarts would break the socket. See `_listen`.
     channel_layer_alias = ""
@@ -74,9 +87,10 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
         self.listening: asyncio.Task[None] | None = None
         self.allowance = Allowance(FRAMES_AT_ONCE, FRAMES_PER_SECOND)
 
-    async def __call__(self, *args: Any) -> None:
+    async def __call__(self, scope: dict[str, Any], *args: Any) -> None:
         try:
-            await super().__call__(*args)
+            with translation.override(_language(scope)):
+                await super().__call__(scope, *args)
         finally:
             # Here and not in `disconnect`, which a server that shuts down does not call.
             tasks = [*self.followed.values(), *([self.listening] if self.listening else [])]
@@ -98,7 +112,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             return
         try:
             if not self.allowance.take():
-                raise TooFast("That was too fast. Wait a moment, then try again.")
+                raise TooFast(gettext("That was too fast. Wait a moment, then try again."))
             frame = self.parse(data)
             if not await self._signed_in():
                 await self.close(NOT_SIGNED_IN)
@@ -108,7 +122,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
             await self._send(frames.error(refusal, data))
         except Exception:
             logger.exception("a frame of the chat page failed")
-            broken = Unavailable("Something went wrong on the server. Please try again in a moment.")
+            broken = Unavailable(gettext("Something went wrong on the server. Please try again in a moment."))
             await self._send(frames.error(broken, data))
 
     async def _grant(self, frame: frames.PageFrame) -> None:
@@ -208,7 +222,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
 
     def _leave_room_for(self, reply_id: uuid.UUID | None) -> None:
         if len(self.followed) >= FOLLOWED_AT_ONCE and reply_id not in self.followed:
-            raise TooManyReplies("This page follows as many answers as it can. Reload it.", field="reply")
+            raise TooManyReplies(
+                gettext("This page follows as many answers as it can. Reload it."), field="reply"
+            )
 
     async def _follow(self, reply_id: uuid.UUID, after: str) -> None:
         self._keep_following(reply_id, self._forward(reply_id, after))
@@ -240,7 +256,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
         except Exception:
             # The reply goes on by itself; only the view of it broke. The page watches it again.
             logger.exception("following reply %s failed", reply_id)
-            refusal = Unavailable("The answer cannot be followed at the moment. Reload the page in a moment.")
+            refusal = Unavailable(
+                gettext("The answer cannot be followed at the moment. Reload the page in a moment.")
+            )
             await self._send(frames.error(refusal, {"reply": str(reply_id)}))
 
     async def _signed_in(self) -> bool:

@@ -5,6 +5,7 @@ from chatsite.accounts.views.login import admin_login
 from workers.api import health
 
 urlpatterns = [
+    path("i18n/", include("django.conf.urls.i18n")),
     # Before the admin's own log-in page, which knows neither limits nor the audit trail.
     path("admin/login/", admin_login),
     path("admin/", admin.site.urls),

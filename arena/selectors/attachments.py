@@ -4,6 +4,8 @@ import base64
 import uuid
 from collections.abc import Iterable
 
+from django.utils.translation import gettext
+
 from arena.errors import NotFound
 from arena.models import Attachment
 from arena.prompts import Shown
@@ -14,7 +16,7 @@ def owned(*, owner: User, attachment_id: uuid.UUID) -> Attachment:
     """Raises `NotFound` for an unknown one and for another person's alike."""
     found = Attachment.objects.filter(pk=attachment_id, owner=owner).first()
     if found is None:
-        raise NotFound("This file does not exist (any more).", field="attachments")
+        raise NotFound(gettext("This file does not exist (any more)."), field="attachments")
     return found
 
 

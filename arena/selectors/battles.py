@@ -1,14 +1,15 @@
 """Reading battles and votes. What a battle's owner may see of a side before the vote is decided here."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Max, Prefetch, QuerySet
+from django.utils.translation import gettext
 
 from arena.errors import NotFound
-from arena.models import Battle, Conversation, Message, Reply, Vote
+from arena.models import Attachment, Battle, Conversation, Message, Reply, Vote
 from arena.prompts import NOTHING, PastTurn
 from arena.selectors import attachments
 from chatsite.accounts.models import User
@@ -37,6 +38,8 @@ class Turn(NamedTuple):
     right: Side
     all_texts: dict[str, list[str]]
     """Per side, every finished answer, earlier versions included."""
+    files: Sequence[Attachment] = ()
+    """What was shown with the message, to both sides alike."""
 
     @property
     def running(self) -> bool:
@@ -63,7 +66,7 @@ def owned_battle(*, owner: User, battle_id: uuid.UUID) -> Battle:
     """Raises `NotFound` for an unknown one and for another person's alike."""
     battle = owned_by(owner).filter(pk=battle_id).first()
     if battle is None:
-        raise NotFound("This battle does not exist (any more).", field="battle")
+        raise NotFound(gettext("This battle does not exist (any more)."), field="battle")
     return battle
 
 
@@ -100,12 +103,14 @@ def last_turn(battle: Battle) -> tuple[int, list[Standing]]:
 
 
 def turns(battle: Battle) -> list[Turn]:
-    """All that was said, in four queries; an imported battle needs none."""
+    """All that was said, in five queries; an imported battle needs none."""
     if battle.turns:
         return [_imported(number, turn) for number, turn in enumerate(battle.turns, start=1)]
     replies = Prefetch("messages__replies", queryset=Reply.objects.order_by("created_at"))
+    files = Prefetch("messages__attachments", queryset=Attachment.objects.defer("content", "text"))
     sides = {
-        side.side: list(side.messages.all()) for side in battle.sides.prefetch_related("messages", replies)
+        side.side: list(side.messages.all())
+        for side in battle.sides.prefetch_related("messages", replies, files)
     }
     both = zip(sides.get("left", []), sides.get("right", []), strict=False)
     return [
@@ -115,6 +120,7 @@ def turns(battle: Battle) -> list[Turn]:
             left=_side(list(left.replies.all())),
             right=_side(list(right.replies.all())),
             all_texts={"left": _texts(left.replies.all()), "right": _texts(right.replies.all())},
+            files=list(left.attachments.all()),
         )
         for left, right in both
     ]

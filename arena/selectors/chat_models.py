@@ -24,6 +24,7 @@ class Choice(NamedTuple):
     """The default; so is `top_p`."""
     top_p: float
     context_length: int
+    licence: str = ""
     sees: bool = False
     """A worker that looks at images answers for it."""
     tells_probabilities: bool = False
@@ -40,6 +41,7 @@ def choices() -> list[Choice]:
             temperature=model.temperature,
             top_p=model.top_p,
             context_length=model.context_length,
+            licence=model.licence,
             sees=Ability.VISION in served.get(model.name, ()),
             tells_probabilities=Ability.LOGPROBS in served.get(model.name, ()),
         )

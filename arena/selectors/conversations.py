@@ -10,6 +10,7 @@ from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.dateformat import format as format_date
+from django.utils.translation import gettext
 from django.utils.translation import gettext as _
 
 from arena.errors import NotFound
@@ -62,7 +63,7 @@ def owned_conversation(*, owner: User, conversation_id: uuid.UUID) -> Conversati
     """Raises `NotFound` for an unknown one and for another person's alike."""
     conversation = owned_by(owner).select_related("chat_model").filter(pk=conversation_id).first()
     if conversation is None:
-        raise NotFound("This conversation does not exist (any more).", field="conversation")
+        raise NotFound(gettext("This conversation does not exist (any more)."), field="conversation")
     return conversation
 
 
@@ -71,7 +72,7 @@ def owned_message(*, owner: User, message_id: int) -> Message:
     messages = Message.objects.select_related("conversation__chat_model")
     message = messages.filter(pk=message_id, conversation__in=owned_by(owner)).first()
     if message is None:
-        raise NotFound("This message does not exist (any more).", field="message")
+        raise NotFound(gettext("This message does not exist (any more)."), field="message")
     return message
 
 
@@ -79,7 +80,7 @@ def owned_reply(*, owner: User, reply_id: uuid.UUID) -> Reply:
     """See `owned_conversation`."""
     reply = Reply.objects.filter(pk=reply_id, message__conversation__in=owned_by(owner)).first()
     if reply is None:
-        raise NotFound("This answer does not exist (any more).", field="reply")
+        raise NotFound(gettext("This answer does not exist (any more)."), field="reply")
     return reply
 
 

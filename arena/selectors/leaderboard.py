@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from django.db.models import F, Q, Sum
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
 
 from arena.boards import solving
 from arena.boards.solving import Board, Counter, Meeting, Styled
@@ -84,16 +84,16 @@ def query_from(wishes: Mapping[str, str]) -> Query:
     """The board that a page's address asks for. Raises `InvalidValue`, which names the parameter."""
     language, category = wishes.get("language", ""), wishes.get("category", "")
     if language and category:
-        raise InvalidValue("Choose a language or a category, not both.", field="category")
+        raise InvalidValue(gettext("Choose a language or a category, not both."), field="category")
     name = f"language:{language}" if language else f"category:{category}" if category else EVERYTHING
     if len(name) > 80:
-        raise InvalidValue("There is no such slice. Choose one of the lists.", field="category")
+        raise InvalidValue(gettext("There is no such slice. Choose one of the lists."), field="category")
     since, until = _date(wishes, "since"), _date(wishes, "until")
     if since and until and since > until:
-        raise InvalidValue("The first day comes after the last one. Swap them.", field="since")
+        raise InvalidValue(gettext("The first day comes after the last one. Swap them."), field="since")
     style = wishes.get("style", "")
     if style not in ("", "controlled"):
-        raise InvalidValue("style must be “controlled” or left out.", field="style")
+        raise InvalidValue(gettext("style must be “controlled” or left out."), field="style")
     return Query(name, since, until, bool(style))
 
 
@@ -344,14 +344,14 @@ def _months(first: date, last: date) -> list[str]:
 def _title(name: str) -> str:
     """Of a category that no operator has named."""
     titles = {
-        "coding": _("Coding"),
-        "maths": _("Maths"),
-        "long": _("Long prompts"),
-        "hard": _("Hard prompts"),
-        "instruction_following": _("Instruction following"),
-        "creative": _("Creative writing"),
-        "multi_turn": _("Several turns"),
-        "refusal": _("Refusals"),
+        "coding": gettext("Coding"),
+        "maths": gettext("Maths"),
+        "long": gettext("Long prompts"),
+        "hard": gettext("Hard prompts"),
+        "instruction_following": gettext("Instruction following"),
+        "creative": gettext("Creative writing"),
+        "multi_turn": gettext("Several turns"),
+        "refusal": gettext("Refusals"),
     }
     return titles.get(name, name.replace("_", " "))
 

@@ -5,6 +5,8 @@ import math
 import uuid
 from typing import NamedTuple
 
+from django.utils.translation import gettext
+
 from arena.errors import NotFound
 from arena.models import TokenProbabilities
 from arena.selectors.conversations import owned_reply
@@ -39,7 +41,7 @@ def token_probabilities(*, owner: User, reply_id: uuid.UUID) -> list[Token]:
     reply = owned_reply(owner=owner, reply_id=reply_id)
     stored = TokenProbabilities.objects.filter(reply=reply).first()
     if stored is None:
-        raise NotFound("This answer has no token probabilities.", field="reply")
+        raise NotFound(gettext("This answer has no token probabilities."), field="reply")
     return [_token(text, logprob, top) for text, logprob, top in stored.tokens]
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from arena.errors import NotFound
 from arena.models import Conversation, ConversationShare, Message, Reply
@@ -35,7 +36,7 @@ def shared(key: str) -> ConversationShare:
     )
     share = found.select_related("conversation").first()
     if share is None:
-        raise NotFound("This link leads nowhere (any more).", field="key")
+        raise NotFound(gettext("This link leads nowhere (any more)."), field="key")
     return share
 
 

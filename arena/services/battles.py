@@ -11,6 +11,7 @@ from django.conf import settings as site
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from arena import prompts, sealing
 from arena.errors import AlreadyVoted, Busy, InvalidValue, TooManyReplies, UnknownChatModel
@@ -93,7 +94,9 @@ def say(
         battle = _idle_battle(owner, battle_id)
         if Message.objects.filter(conversation__battle=battle).count() >= 2 * LONGEST_BATTLE:
             raise InvalidValue(
-                f"A battle has at most {LONGEST_BATTLE} turns. Start a new round.", field="text"
+                gettext("A battle has at most %(number)d turns. Start a new round.")
+                % {"number": LONGEST_BATTLE},
+                field="text",
             )
         _keep(cases, battle)
         return _ask(battle, text, client_id, attachment_ids)
@@ -107,7 +110,7 @@ def regenerate(*, owner: User, battle_id: uuid.UUID, client_id: str = "") -> Rou
         return granted
     battle = _idle_battle(owner, battle_id)
     if Vote.objects.filter(battle=battle).exists():
-        raise AlreadyVoted("You have voted on these answers. Start a new round for others.")
+        raise AlreadyVoted(gettext("You have voted on these answers. Start a new round for others."))
     last: Message | None = None
     for conversation in _sides(battle):
         last = conversation.messages.order_by("position").last()
@@ -129,7 +132,9 @@ def share(*, owner: User, battle_id: uuid.UUID) -> Battle:
     """Let whoever has the link read the battle. Before the vote there is nothing to share: a link could be asked."""
     battle = selectors.owned_battle(owner=owner, battle_id=battle_id)
     if not battle.revealed:
-        raise InvalidValue("Vote first: a battle can be shared once its names are known.", field="battle")
+        raise InvalidValue(
+            gettext("Vote first: a battle can be shared once its names are known."), field="battle"
+        )
     if not battle.share_key:
         battle.share_key = secrets.token_urlsafe(24)
         battle.save(update_fields=["share_key"])
@@ -165,10 +170,11 @@ def _granted_before(owner: User, client_id: str) -> Round | None:
 
 def _checked(text: str) -> str:
     if not text.strip():
-        raise InvalidValue("Write something first: the message is empty.", field="text")
+        raise InvalidValue(gettext("Write something first: the message is empty."), field="text")
     if len(text) > MAX_MESSAGE_CHARACTERS:
         raise InvalidValue(
-            f"The message has {len(text):,} characters; at most {MAX_MESSAGE_CHARACTERS:,} are possible. Shorten it.",
+            gettext("The message has %(length)s characters; at most %(limit)s are possible. Shorten it.")
+            % {"length": f"{len(text):,}", "limit": f"{MAX_MESSAGE_CHARACTERS:,}"},
             field="text",
         )
     return text
@@ -179,15 +185,18 @@ def _leave_room(owner: User) -> None:
     # A site that allows one answer at a time still allows a battle.
     if running and running + REPLIES_OF_A_TURN > max(site.RUNNING_REPLIES_PER_USER, REPLIES_OF_A_TURN):
         raise TooManyReplies(
-            f"You have {running} answers running, and a battle needs two more than are possible at once."
-            " Wait for one of them, or stop one."
+            gettext(
+                "You have %(number)d answers running, and a battle needs two more than are possible at once."
+                " Wait for one of them, or stop one."
+            )
+            % {"number": running}
         )
 
 
 def _idle_battle(owner: User, battle_id: uuid.UUID) -> Battle:
     battle = selectors.owned_battle(owner=owner, battle_id=battle_id)
     if selectors.running(battle).exists():
-        raise Busy("The answers are still being written. Wait for them, or stop them first.")
+        raise Busy(gettext("The answers are still being written. Wait for them, or stop them first."))
     _leave_room(owner)
     return battle
 
@@ -210,7 +219,10 @@ def _seal(owner: User, left: str, right: str, text: str, *, propensity: float) -
 def _named(owner: User, left: str, right: str, text: str) -> Battle:
     for field, name in (("left", left), ("right", right)):
         if not ChatModel.objects.published().filter(name=name).exists():
-            raise UnknownChatModel(f"There is no chat model “{name[:100]}”. Pick another one.", field=field)
+            raise UnknownChatModel(
+                gettext("There is no chat model “%(name)s”. Pick another one.") % {"name": name[:100]},
+                field=field,
+            )
     return Battle.objects.create(
         owner=owner,
         mode=Battle.Mode.SIDE_BY_SIDE,
@@ -270,7 +282,9 @@ def _start_reply(message: Message, client_id: str) -> None:
     conversation = message.conversation
     chat_model = conversation.chat_model
     if chat_model is None:
-        raise UnknownChatModel("One of the two chat models is gone. Start a new round.", field="battle")
+        raise UnknownChatModel(
+            gettext("One of the two chat models is gone. Start a new round."), field="battle"
+        )
     sampling = sampling_for(conversation, chat_model)
     system_prompt = conversation.system_prompt or chat_model.system_prompt
     shown = attachment_selectors.shown_with([message.pk]).get(message.pk, prompts.NOTHING)
@@ -278,7 +292,9 @@ def _start_reply(message: Message, client_id: str) -> None:
     if shown.images and not sees:
         # No name: before the vote it would be told by what it cannot do.
         raise InvalidValue(
-            "One of the two chat models cannot look at images. Remove the image, or start a new round with it.",
+            gettext(
+                "One of the two chat models cannot look at images. Remove the image, or start a new round with it."
+            ),
             field="attachments",
         )
     reply = Reply.objects.create(

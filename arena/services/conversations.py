@@ -12,6 +12,7 @@ from django.conf import settings as site
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from arena import prompts
 from arena.errors import Busy, InvalidValue, NotFound, TooManyReplies, UnknownChatModel
@@ -68,7 +69,7 @@ def send_message(
     text = _checked_text(text)
     edited = None if edits is None else selectors.owned_message(owner=owner, message_id=edits)
     if edited and edited.conversation_id != conversation_id:
-        raise NotFound("The message to edit is not in this conversation.", field="edits")
+        raise NotFound(gettext("The message to edit is not in this conversation."), field="edits")
     if conversation_id is None:
         conversation = Conversation(owner=owner, title=title_from(text))
     else:
@@ -115,7 +116,9 @@ def regenerate(
         not message.active
         or conversation.messages.filter(active=True, position__gt=message.position).exists()
     ):
-        raise InvalidValue("Only the last message of a conversation can be answered again.", field="message")
+        raise InvalidValue(
+            gettext("Only the last message of a conversation can be answered again."), field="message"
+        )
     _refuse_while_running(owner, conversation)
     if replays is not None:
         return _replay(message, _replayable(message, replays), client_id)
@@ -130,7 +133,7 @@ def show_version(*, owner: User, message_id: int) -> Conversation:
     message = selectors.owned_message(owner=owner, message_id=message_id)
     conversation = message.conversation
     if selectors.running(owner).filter(message__conversation=conversation).exists():
-        raise Busy("The last answer is still being written. Wait for it, or stop it first.")
+        raise Busy(gettext("The last answer is still being written. Wait for it, or stop it first."))
     _show_up_to(conversation, _newest_below(message))
     news.announce(owner.pk, conversation=str(conversation.pk))
     return conversation
@@ -173,7 +176,7 @@ def rename(*, owner: User, conversation_id: uuid.UUID, title: str) -> Conversati
     conversation = selectors.owned_conversation(owner=owner, conversation_id=conversation_id)
     conversation.title = " ".join(_without_controls(title).split())
     if not _can_be_seen(conversation.title):
-        raise InvalidValue("A title needs at least one letter.", field="title")
+        raise InvalidValue(gettext("A title needs at least one letter."), field="title")
     _check_fields(conversation, prefix="")
     # Not `updated_at`: a new name must not move an old conversation to the top of the list.
     conversation.save(update_fields=["title"])
@@ -267,11 +270,14 @@ def _granted_before(owner: User, client_id: str) -> Reply | None:
 
 def _checked_text(text: str) -> str:
     if not text.strip():
-        raise InvalidValue("Write something first: the message is empty.", field="text")
+        raise InvalidValue(gettext("Write something first: the message is empty."), field="text")
     if len(text) > MAX_MESSAGE_CHARACTERS:
         raise InvalidValue(
-            f"The message has {len(text):,} characters; at most {MAX_MESSAGE_CHARACTERS:,} are possible."
-            " Shorten it, or send it in parts.",
+            gettext(
+                "The message has %(length)s characters; at most %(limit)s are possible."
+                " Shorten it, or send it in parts."
+            )
+            % {"length": f"{len(text):,}", "limit": f"{MAX_MESSAGE_CHARACTERS:,}"},
             field="text",
         )
     return text
@@ -280,11 +286,14 @@ def _checked_text(text: str) -> str:
 def _refuse_while_running(owner: User, conversation: Conversation) -> None:
     running = list(selectors.running(owner).values_list("message__conversation_id", flat=True))
     if conversation.pk in running:
-        raise Busy("The last answer is still being written. Wait for it, or stop it first.")
+        raise Busy(gettext("The last answer is still being written. Wait for it, or stop it first."))
     if len(running) >= site.RUNNING_REPLIES_PER_USER:
         raise TooManyReplies(
-            f"You have {len(running)} answers running, which is as many as are possible at once."
-            " Wait for one of them, or stop one."
+            gettext(
+                "You have %(number)d answers running, which is as many as are possible at once."
+                " Wait for one of them, or stop one."
+            )
+            % {"number": len(running)}
         )
 
 
@@ -304,7 +313,8 @@ def _chat_model(conversation: Conversation, name: str | None) -> ChatModel:
     chat_model = ChatModel.objects.published().filter(name=name).first()
     if chat_model is None:
         raise UnknownChatModel(
-            f"There is no chat model “{name[:100]}”. Pick another one.", field="chat_model"
+            gettext("There is no chat model “%(name)s”. Pick another one.") % {"name": name[:100]},
+            field="chat_model",
         )
     return chat_model
 
@@ -313,7 +323,9 @@ def _default_name() -> str:
     name = chat_models.default(chat_models.choices())
     if name is None:
         raise UnknownChatModel(
-            "There is no chat model yet. An administrator publishes one in the admin under “Chat models”.",
+            gettext(
+                "There is no chat model yet. An administrator publishes one in the admin under “Chat models”."
+            ),
             field="chat_model",
         )
     return name
@@ -347,16 +359,19 @@ def _start_reply(message: Message, client_id: str) -> Reply:
 def _replayable(message: Message, reply_id: uuid.UUID) -> Reply:
     reply = message.replies.select_related("chat_model").filter(pk=reply_id).first()
     if reply is None:
-        raise NotFound("This answer does not exist (any more).", field="replays")
+        raise NotFound(gettext("This answer does not exist (any more)."), field="replays")
     if not reply.repeatable:
         raise InvalidValue(
-            "Only an answer with a seed, or with temperature 0, comes out the same again."
-            " Set a seed in the settings, and ask again.",
+            gettext(
+                "Only an answer with a seed, or with temperature 0, comes out the same again."
+                " Set a seed in the settings, and ask again."
+            ),
             field="replays",
         )
     if reply.chat_model is None or not reply.chat_model.published:
         raise UnknownChatModel(
-            f"The chat model “{reply.chat_model_name}” is not here any more.", field="replays"
+            gettext("The chat model “%(name)s” is not here any more.") % {"name": reply.chat_model_name},
+            field="replays",
         )
     return reply
 
@@ -392,7 +407,8 @@ def _answer(
     sees = chat_models.can(chat_model.name, Ability.VISION)
     if shown.images and not sees:
         raise InvalidValue(
-            f"“{chat_model.name}” cannot look at images. Pick a chat model that can, or remove the image.",
+            gettext("“%(name)s” cannot look at images. Pick a chat model that can, or remove the image.")
+            % {"name": chat_model.name},
             field="attachments",
         )
     made_with = stored_sampling(sampling)

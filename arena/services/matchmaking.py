@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 from arena import matching
 from arena.errors import NotEnoughChatModels
@@ -33,13 +34,17 @@ def draw(*, seeing: bool = False) -> Draw:
     chances = probabilities(seeing=seeing)
     if not chances and seeing:
         raise NotEnoughChatModels(
-            "A battle about an image needs two chat models that look at images, and there are not as many at the"
-            " moment. Remove the image, or try again later."
+            gettext(
+                "A battle about an image needs two chat models that look at images, and there are not as many at the"
+                " moment. Remove the image, or try again later."
+            )
         )
     if not chances:
         raise NotEnoughChatModels(
-            "A battle needs two chat models that are online, and there are not as many at the moment."
-            " Try again later, or ask the administrator to start another one."
+            gettext(
+                "A battle needs two chat models that are online, and there are not as many at the moment."
+                " Try again later, or ask the administrator to start another one."
+            )
         )
     pairs = list(chances)
     chosen = _chance.choices(pairs, weights=[chances[key] for key in pairs])[0]

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 
 from arena.errors import InvalidValue
 from arena.models import BlockedPhrase, ModerationCase, Reply, Vote
@@ -45,7 +46,9 @@ def check_prompt(*, text: str, author: User) -> list[ModerationCase]:
         case = _case(ModerationCase.Origin.PROMPT, moderator, finding, reported_by=author)
         if finding.refuse:
             case.save()
-            raise InvalidValue("This message is not allowed here. Please write something else.", field="text")
+            raise InvalidValue(
+                gettext("This message is not allowed here. Please write something else."), field="text"
+            )
         cases.append(case)
     return cases
 
@@ -73,7 +76,7 @@ def flag(*, owner: User, battle_id: uuid.UUID, reason: str) -> ModerationCase:
     """A person asks an operator to look at the battle. Asked twice, the open case stays one."""
     reason = " ".join(reason.split())[:500]
     if not reason:
-        raise InvalidValue("Say in a few words what is wrong.", field="reason")
+        raise InvalidValue(gettext("Say in a few words what is wrong."), field="reason")
     battle = selectors.owned_battle(owner=owner, battle_id=battle_id)
     case, _ = ModerationCase.objects.update_or_create(
         battle=battle,

@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from arena.models import Reply, TokenProbabilities
 from chatsite.accounts.models import UsageRecord
@@ -55,13 +56,17 @@ def submit(request: GenerationRequest) -> None:
         fail(
             reply_id=reply_id,
             code=ErrorCode.NO_WORKER,
-            message=f"“{request.chat_model}” is offline at the moment. Pick another chat model, or try again later.",
+            message=gettext(
+                "“%(name)s” is offline at the moment. Pick another chat model, or try again later."
+            )
+            % {"name": request.chat_model},
         )
     except client.QueueFull:
         fail(
             reply_id=reply_id,
             code=ErrorCode.QUEUE_FULL,
-            message=f"“{request.chat_model}” has too much to do at the moment. Please try again in a moment.",
+            message=gettext("“%(name)s” has too much to do at the moment. Please try again in a moment.")
+            % {"name": request.chat_model},
         )
     except Exception:
         # Whatever it was, the reply is committed: left as it is, it would block its conversation for a minute.
@@ -69,7 +74,7 @@ def submit(request: GenerationRequest) -> None:
         fail(
             reply_id=reply_id,
             code=ErrorCode.ENGINE_FAILURE,
-            message="The chat models cannot be reached at the moment. Please try again later.",
+            message=gettext("The chat models cannot be reached at the moment. Please try again later."),
         )
 
 

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from arena.errors import InvalidValue
 from arena.models import Conversation, ConversationShare, Message, Reply
@@ -17,7 +18,7 @@ def share(*, owner: User, conversation_id: uuid.UUID) -> ConversationShare:
     conversation = conversations.owned_conversation(owner=owner, conversation_id=conversation_id)
     end = conversation.messages.filter(active=True).order_by("position").last()
     if end is None:
-        raise InvalidValue("Write something first: there is nothing to share.", field="conversation")
+        raise InvalidValue(gettext("Write something first: there is nothing to share."), field="conversation")
     shared, _ = ConversationShare.objects.update_or_create(
         conversation=conversation, defaults={"end": end, "created_at": timezone.now()}
     )

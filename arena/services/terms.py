@@ -1,5 +1,7 @@
 """The terms of use of the arena: accepted once per version."""
 
+from django.utils.translation import gettext
+
 from arena.errors import TermsNotAccepted
 from arena.models import Terms, TermsAcceptance
 from chatsite.accounts.models import User
@@ -26,4 +28,4 @@ def accept(*, user: User) -> TermsAcceptance:
 
 def require(user: User) -> None:
     if not accepted(user):
-        raise TermsNotAccepted("Please read and accept the terms of the arena first.")
+        raise TermsNotAccepted(gettext("Please read and accept the terms of the arena first."))

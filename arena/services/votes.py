@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext
 
 from arena import identity
 from arena.errors import AlreadyVoted, BattleUnfinished, InvalidValue
@@ -59,10 +60,12 @@ def cast_vote(
     selectors.owned_battle(owner=owner, battle_id=battle_id)
     battle = Battle.objects.select_for_update().get(pk=battle_id)
     if Vote.objects.filter(battle=battle).exists():
-        raise AlreadyVoted("You have voted on this battle. Start a new round for the next one.")
+        raise AlreadyVoted(gettext("You have voted on this battle. Start a new round for the next one."))
     turns = selectors.turns(battle)
     if not turns or not turns[-1].comparable:
-        raise BattleUnfinished("Both answers must be there before you can vote. Wait, or regenerate them.")
+        raise BattleUnfinished(
+            gettext("Both answers must be there before you can vote. Wait, or regenerate them.")
+        )
     vote = Vote(
         battle=battle,
         voter=owner,
@@ -137,7 +140,7 @@ def let_in(*, vote: Vote, operator: User | None, note: str = "") -> Vote:
     """Count a vote that was left out. One on a named comparison cannot be: it would be a vote on a name."""
     vote = Vote.objects.select_for_update().select_related("battle").get(pk=vote.pk)
     if vote.battle.mode != Battle.Mode.ANONYMOUS:
-        raise InvalidValue("The chat models were named from the start, so this vote cannot count.")
+        raise InvalidValue(gettext("The chat models were named from the start, so this vote cannot count."))
     if not vote.counted:
         vote.counted, vote.exclusion = True, ""
         vote.save(update_fields=["counted", "exclusion"])

@@ -128,6 +128,7 @@ def _page(request: HttpRequest, opened: Battle | None, mode: str) -> HttpRespons
         "opened": _opened(vote) if vote else None,
         "chat_models": choices,
         "alive": sum(choice.served for choice in choices),
+        "seeing": sum(choice.served and choice.sees for choice in choices),
         "examples": examples.some(4),
         "settings_form": SettingsForm(),
         "shown_names": _shown_names(opened),

@@ -43,6 +43,7 @@ MIDDLEWARE = [
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -231,7 +232,13 @@ REST_FRAMEWORK = {
 
 # --- pages and logs ----------------------------------------------------------------------------------------
 
-LANGUAGE_CODE = "en"
+# What is spoken to those whose browser wants neither; everybody can choose in the menu.
+LANGUAGE_CODE = env.choice("CHATSITE_LANGUAGE", "en", ("en", "zh-hans"))
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = HTTPS
+LANGUAGE_COOKIE_AGE = 31_536_000  # seconds
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 TIME_ZONE = env.text("CHATSITE_TIME_ZONE", "UTC")
 USE_TZ = True

@@ -125,7 +125,13 @@ async def test_it_answers_a_message(alice, parrot, workers_client, control, page
             "created": True,
         },
         "message": {"id": message.id, "text": "Say hello"},
-        "reply": {"id": accepted["reply"]["id"], "chat_model": "parrot"},
+        "reply": {
+            "id": accepted["reply"]["id"],
+            "chat_model": "parrot",
+            "repeatable": False,
+            "probabilities": False,
+            "replays": None,
+        },
     }
     heard = await page.events(accepted["reply"]["id"])
     assert text_of(heard) == "Hello there, Alice"

@@ -54,7 +54,7 @@ def test_a_refused_edit_comes_back_as_an_edit(open_chat, conversation, parrot): 
         type="error", client_id=wish["client_id"], reply=None, code="busy", field=None, message="Later."
     )
 
-    expect(page.get_by_text("Later.")).to_be_visible()
+    expect(page.get_by_text("Later.", exact=True)).to_be_visible()
     expect(page.get_by_label("Message", exact=True)).to_have_value("Hello")
     page.keyboard.press("Enter")
     assert site.next_frame("send")["edits"] == wish["edits"]

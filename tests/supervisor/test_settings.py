@@ -156,6 +156,7 @@ BAD_SETTINGS = [
     ("CHATSITE_GENERATION_TIMEOUT", "never"),
     ("CHATSITE_QUEUE_LIMIT", "0"),
     ("CHATSITE_RUNNING_REPLIES_PER_USER", "0"),
+    ("CHATSITE_LANGUAGE", "fr"),
     ("CHATSITE_LOG_LEVEL", "LOUD"),
     ("DATABASE_URL", "mysql://u:p@h/d"),
     ("REDIS_URL", "amqp://h"),

@@ -3,6 +3,7 @@
 import { clearAnnouncements, announce } from "../chat/announcer.js";
 import { recall, remember } from "../chat/memory.js";
 import { notify } from "../chat/notify.js";
+import { drawFile, Files } from "../files.js";
 import { text } from "../chat/texts.js";
 import { post } from "../post.js";
 import { checkSeal, offerSharing, reveal } from "./reveal.js";
@@ -24,9 +25,12 @@ class Round {
     );
   }
 
-  static pending(prompt) {
+  static pending(prompt, files) {
     const section = element("round-template").content.firstElementChild.cloneNode(true);
     section.querySelector("[data-question]").textContent = prompt;
+    const list = section.querySelector("[data-files]");
+    list.append(...files.map((file) => drawFile({ ...file, address: `${element("files").dataset.address}${file.id}/` })));
+    list.hidden = files.length === 0;
     return new Round(section);
   }
 
@@ -55,6 +59,7 @@ class Page {
 
   constructor() {
     this.rounds = [...document.querySelectorAll("#rounds .round")].map((section) => new Round(section));
+    this.files = new Files(element("composer"), (sentence) => this.#complain(sentence));
     this.socket = new ArenaSocket(page.dataset.socket, () => this.#watch());
     this.#listen();
     this.#restoreDraft();
@@ -81,14 +86,33 @@ class Page {
     const content = element("text").value;
     if (!content.trim()) return this.#complain(this.busy ? "" : text("emptyMessage"));
     if (this.busy) return this.#complain(text("running"));
+    if (this.files.busy) return this.#complain(text("waitForFiles"));
+    if (this.files.hasImage && !this.#canSee()) return this.#complain(say("nobodySees"));
     const frame = this.#battle
       ? { type: "say", battle: this.#battle, text: content }
       : { type: "start", text: content, mode: page.dataset.mode, ...this.#comparison() };
     if (frame.left && frame.left === frame.right) return this.#complain(say("same"));
     element("text").value = "";
     this.#complain("");
-    this.#ask(frame, "send", Round.pending(content));
+    frame.attachments = this.files.ids;
+    const files = this.files.handOver();
+    this.#ask(frame, "send", Round.pending(content, files));
+    this.#pending.files = files;
     remember("arena-outgoing", JSON.stringify(frame));
+  }
+
+  // Of a battle that runs nobody may know what its sides can do; the site refuses then.
+  #canSee() {
+    if (this.#battle) return true;
+    if (page.dataset.mode !== "side_by_side") return Number(page.dataset.seeing) >= 2;
+    return SIDES.every((side) => element(`pick-${side}`).selectedOptions[0]?.hasAttribute("data-sees"));
+  }
+
+  #showCard(side) {
+    const model = element(`pick-${side}`).selectedOptions[0];
+    const card = element(`card-${side}`);
+    card.querySelector("[data-card-text]").textContent = model?.dataset.description ?? "";
+    card.querySelector("[data-card-licence]").textContent = model?.dataset.licence ?? "";
   }
 
   #comparison() {
@@ -211,15 +235,16 @@ class Page {
   #refused({ client_id: clientId, code, message }) {
     if (code === "terms") return location.reload();
     if (clientId && this.#pending?.clientId === clientId) {
-      const { kind, round } = this.#pending;
+      const { kind, round, files } = this.#pending;
       this.#pending = null;
-      if (kind === "send") this.#takeBack(round);
+      if (kind === "send") this.#takeBack(round, files);
     }
     this.#complain(message);
     this.#show();
   }
 
-  #takeBack(round) {
+  #takeBack(round, files = []) {
+    this.files.giveBack(files);
     round.element.remove();
     this.rounds = this.rounds.filter((other) => other !== round);
     const field = element("text");
@@ -240,7 +265,7 @@ class Page {
     this.socket.addEventListener("frame", ({ detail }) => this.#received(detail));
     this.socket.addEventListener("state", ({ detail }) => this.#showConnection(detail));
     this.socket.addEventListener("refused", () => {
-      if (this.#pending?.kind === "send") this.#takeBack(this.#pending.round);
+      if (this.#pending?.kind === "send") this.#takeBack(this.#pending.round, this.#pending.files);
       this.#pending = null;
       this.#complain(text("tooLong"));
       this.#show();
@@ -276,6 +301,10 @@ class Page {
     });
     element("flag").addEventListener("click", () => element("flag-dialog").showModal());
     element("flag-dialog").addEventListener("close", () => this.#flag());
+    for (const side of page.dataset.mode === "side_by_side" ? SIDES : []) {
+      element(`pick-${side}`).addEventListener("change", () => this.#showCard(side));
+      this.#showCard(side);
+    }
     element("settings-button")?.addEventListener("click", () => element("settings").showModal());
     element("settings-reset")?.addEventListener("click", () => element("settings-form").reset());
     offerSharing(() => this.#address);
