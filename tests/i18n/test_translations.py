@@ -18,8 +18,8 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 UNTOUCHED = {"of", "p", "Top-p", "Kappa"}  # the same in both languages
 
 
-def entries() -> Iterator[tuple[str, str, list[str]]]:
-    """Message, plural ("" for none) and translations of each entry of the .po file."""
+def entries() -> Iterator[tuple[str, str, list[str], bool]]:
+    """Message, plural ("" for none), translations, and whether they are guesses, of each entry of the .po file."""
     for block in (LOCALE / "django.po").read_text(encoding="utf-8").split("\n\n")[1:]:
         if block.startswith("#~"):
             continue
@@ -32,7 +32,7 @@ def entries() -> Iterator[tuple[str, str, list[str]]]:
             elif line.startswith('"'):
                 fields[name] += _unquoted(line)
         strings = [text for key, text in fields.items() if key.startswith("msgstr")]
-        yield fields["msgid"], fields.get("msgid_plural", ""), strings
+        yield fields["msgid"], fields.get("msgid_plural", ""), strings, "fuzzy" in block.split("\nmsgid")[0]
 
 
 def _unquoted(text: str) -> str:
@@ -55,9 +55,10 @@ def compiled() -> dict[str, str]:
 
 def test_every_sentence_is_translated_with_all_its_values():
     seen = 0
-    for message, plural, strings in entries():
+    for message, plural, strings, fuzzy in entries():
         seen += 1
         assert strings, message
+        assert not fuzzy, f"only guessed: {message}"
         for string in strings:
             assert string.strip(), f"not translated: {message}"
             wanted = {tuple(sorted(PLACEHOLDER.findall(text))) for text in (message, plural) if text}
@@ -69,7 +70,7 @@ def test_every_sentence_is_translated_with_all_its_values():
 
 
 def test_the_compiled_file_is_the_one_of_the_sentences():
-    written = {message: strings[0] for message, _, strings in entries()}
+    written = {message: strings[0] for message, _, strings, _ in entries()}
     assert {message: text for message, text in compiled().items() if message} == written
 
 
