@@ -16,6 +16,7 @@ MODULES = {
     "stats": "stats",
     "preview": "preview",
     "convert": "convert",
+    "from-arena": "from_arena",
 }
 
 

@@ -62,9 +62,7 @@ def with_adapter(model: Any, arguments: Model, adapter: Adapter, *, checkpointin
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     if arguments.method == "qlora":
-        model = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
-            model, use_gradient_checkpointing=checkpointing
-        )
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=checkpointing)
     elif checkpointing:
         model.enable_input_require_grads()  # else nothing in front of the first adapter has a gradient
     targets: Any = adapter.lora_targets
@@ -124,7 +122,7 @@ def _four_bits() -> Any:
     from transformers import BitsAndBytesConfig
 
     fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+    return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

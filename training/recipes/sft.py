@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from transformers import EarlyStoppingCallback, HfArgumentParser, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, HfArgumentParser, PrinterCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from training import tokenizing
@@ -143,6 +143,7 @@ def run(told: Told, progress: Progress) -> None:
         ),
         callbacks=_callbacks(told, speech, progress),
     )
+    trainer.remove_callback(PrinterCallback)  # it would print between our lines
     set_seed(told.training.seed)  # the probe may have drawn random numbers
     last = _last_checkpoint(told.folder) if before else None
     result = trainer.train(resume_from_checkpoint=last)
@@ -170,12 +171,12 @@ def run(told: Told, progress: Progress) -> None:
 
 
 def _settings(training: TrainingArguments) -> dict[str, Any]:
-    found: dict[str, Any] = training.to_dict()  # type: ignore[no-untyped-call]
+    found: dict[str, Any] = training.to_dict()
     return found
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    found: str | None = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
+    found: str | None = get_last_checkpoint(str(folder))
     return found
 
 
