@@ -1,8 +1,12 @@
 """The Celery tasks around workers. Thin: each is one call."""
 
 import time
+from typing import Any
 
 from celery import shared_task
+from django.db import OperationalError
+
+from workers.protocol import Report
 
 
 @shared_task(name="workers.generate", ignore_result=True)
@@ -30,6 +34,20 @@ def remove_old_files() -> None:
 
     files.remove_expired()
     files.clear_incoming(older_than=time.time() - 24 * 3600)
+
+
+@shared_task(
+    name="workers.record_response",
+    ignore_result=True,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=8,
+)
+def record_response(report: dict[str, Any]) -> None:
+    """Runs in the control worker, for each response that is kept."""
+    from workers.api.responses import recording
+
+    recording.take_report(Report.from_dict(report))
 
 
 @shared_task(name="workers.run_batches", ignore_result=True)

@@ -1,12 +1,11 @@
 """The control worker's tasks for people and keys."""
 
-import json
 from typing import Any
 
 from celery import shared_task
 from django.db import OperationalError
 
-from chatsite.accounts.services import passwords, quotas, usage
+from chatsite.accounts.services import passwords, usage
 from workers.protocol import Report
 
 
@@ -16,22 +15,8 @@ from workers.protocol import Report
     name="accounts.record_usage", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
 )
 def record_usage(report: dict[str, Any]) -> None:
-    """Record an API generation. The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`,
-
-    and `reserved` when its tokens were set aside."""
-    parsed = Report.from_dict(report)
-    key = json.loads(parsed.key)
-    usage.record(
-        user_id=key["user"],
-        api_key_id=key["api_key"],
-        source=key["source"],
-        report=parsed,
-        chat_model=key["chat_model"],
-    )
-    if key.get("reserved"):
-        quotas.settle(
-            request_id=parsed.request_id, tokens=parsed.usage.prompt_tokens + parsed.usage.completion_tokens
-        )
+    """Charge an API generation."""
+    usage.take_report(Report.from_dict(report))
 
 
 @shared_task(name=passwords.SEND_RESET_MAIL_TASK)

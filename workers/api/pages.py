@@ -31,13 +31,29 @@ def page(
             raise InvalidParameter("after", "is no id of this list.")
         rows = rows.filter(**{"pk__lt" if newest_first else "pk__gt": last})
     found = list(rows.order_by("-pk" if newest_first else "pk")[: limit + 1])
-    data = [show(row) for row in found[:limit]]
+    return listed([show(row) for row in found[:limit]], has_more=len(found) > limit)
+
+
+def of_list(request: Request, entries: list[dict[str, Any]], *, order: str = "desc") -> dict[str, Any]:
+    """One page of what is in memory, oldest first there. Each entry has an `id`."""
+    limit = integer(request, "limit", default=20, minimum=1, maximum=100)
+    if choice(request, "order", ("asc", "desc"), default=order) == "desc":
+        entries = entries[::-1]
+    if after := request.query_params.get("after"):
+        places = [number for number, entry in enumerate(entries) if entry["id"] == after]
+        if not places:
+            raise InvalidParameter("after", "is no id of this list.")
+        entries = entries[places[0] + 1 :]
+    return listed(entries[:limit], has_more=len(entries) > limit)
+
+
+def listed(data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
     return {
         "object": "list",
         "data": data,
         "first_id": data[0]["id"] if data else None,
         "last_id": data[-1]["id"] if data else None,
-        "has_more": len(found) > limit,
+        "has_more": has_more,
     }
 
 

@@ -2,13 +2,14 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from chatsite.accounts.services import quotas
 from workers import client
 from workers.api import caller, errors
-from workers.protocol import GenerationRequest
+from workers.protocol import EmbeddingRequest, GenerationRequest, WorkerRequest
 
 # Set aside for a reply whose length nobody bounded.
 UNBOUNDED_REPLY: Final = 1024  # tokens
@@ -16,7 +17,7 @@ UNBOUNDED_REPLY: Final = 1024  # tokens
 BYTES_PER_TOKEN: Final = 4
 
 
-def submit(generation: GenerationRequest) -> None:
+def submit(generation: WorkerRequest) -> None:
     """Submit it, with its tokens reserved.
 
     Raises `ApiError`: the caller's limit is used up, nobody serves the chat model, too many requests wait.
@@ -39,13 +40,31 @@ def submit(generation: GenerationRequest) -> None:
         raise
 
 
-def estimate(generation: GenerationRequest) -> int:
+def estimate(generation: WorkerRequest) -> int:
     """The most tokens that the request is expected to use."""
-    prompt = sum(4 + math.ceil(len(m.content.encode()) / BYTES_PER_TOKEN) for m in generation.messages)
-    return prompt + (generation.sampling.max_tokens or UNBOUNDED_REPLY)
+    match generation:
+        case GenerationRequest():
+            reply = generation.sampling.max_tokens or UNBOUNDED_REPLY
+            spoken = [
+                (m.content, m.reasoning, *(c.arguments for c in m.tool_calls)) for m in generation.messages
+            ]
+            tools = [(tool.name, tool.description, tool.parameters) for tool in generation.tools]
+            texts = [text for group in (*spoken, *tools) for text in group]
+            return reply + 4 * len(spoken) + _tokens(texts) + _tokens([generation.prompt or ""])
+        case EmbeddingRequest():
+            return _tokens(generation.inputs)
+        case _:
+            return 0  # tokenizing is no generation
 
 
-def _reserve(who: caller.Caller, generation: GenerationRequest) -> bool:
+def _tokens(texts: Iterable[str | tuple[int, ...]]) -> int:
+    return sum(
+        math.ceil(len(text.encode()) / BYTES_PER_TOKEN) if isinstance(text, str) else len(text)
+        for text in texts
+    )
+
+
+def _reserve(who: caller.Caller, generation: WorkerRequest) -> bool:
     try:
         return who.reserve(generation.id, estimate(generation))
     except quotas.OverLimit as error:

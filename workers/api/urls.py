@@ -6,6 +6,13 @@ from workers.api.batches.views import BatchCancelView, BatchListView, BatchView
 from workers.api.chat.views import ChatCompletionsView
 from workers.api.files.views import FileContentView, FileListView, FileView
 from workers.api.models.views import ModelListView, ModelView
+from workers.api.responses.views import (
+    ResponseCancelView,
+    ResponseItemsView,
+    ResponseListView,
+    ResponseView,
+)
+from workers.api.stored.views import StoredMessagesView, StoredView
 
 app_name = "v1"
 urlpatterns = [
@@ -19,4 +26,10 @@ urlpatterns = [
     path("batches/<str:public_id>", BatchView.as_view(), name="batch"),
     path("batches/<str:public_id>/cancel", BatchCancelView.as_view(), name="batch_cancel"),
     path("chat/completions", ChatCompletionsView.as_view(), name="chat_completions"),
+    path("chat/completions/<str:public_id>", StoredView.as_view(), name="stored_completion"),
+    path("chat/completions/<str:public_id>/messages", StoredMessagesView.as_view(), name="stored_messages"),
+    path("responses", ResponseListView.as_view(), name="responses"),
+    path("responses/<str:public_id>", ResponseView.as_view(), name="response"),
+    path("responses/<str:public_id>/cancel", ResponseCancelView.as_view(), name="response_cancel"),
+    path("responses/<str:public_id>/input_items", ResponseItemsView.as_view(), name="response_items"),
 ]

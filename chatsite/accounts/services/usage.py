@@ -1,6 +1,9 @@
 """Keeps account of the tokens that people use. Sees reports of generations, stores numbers only."""
 
+import json
+
 from chatsite.accounts.models import ApiKey, UsageRecord, User
+from chatsite.accounts.services import quotas
 from workers.protocol import Report
 
 
@@ -27,6 +30,24 @@ def record(
         ],
         ignore_conflicts=True,
     )
+
+
+def take_report(report: Report) -> None:
+    """Charge an API generation: record it, and settle what was set aside. A report that comes twice charges once.
+
+    The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`, and `reserved` if tokens were set aside.
+    """
+    key = json.loads(report.key)
+    record(
+        user_id=key["user"],
+        api_key_id=key["api_key"],
+        source=key["source"],
+        report=report,
+        chat_model=key["chat_model"],
+    )
+    if key.get("reserved"):
+        tokens = report.usage.prompt_tokens + report.usage.completion_tokens
+        quotas.settle(request_id=report.request_id, tokens=tokens)
 
 
 def disclose(*, request_ids: list[str], chat_model: str) -> None:

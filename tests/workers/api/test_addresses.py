@@ -41,10 +41,10 @@ def test_the_error_for_a_slash_too_many_says_so(db):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("get", "/v1/chat/completions", "POST"),
-        ("put", "/v1/chat/completions", "POST"),
-        ("options", "/v1/chat/completions", "POST"),
-        ("trace", "/v1/chat/completions", "POST"),
+        ("delete", "/v1/chat/completions", "GET, POST, HEAD"),
+        ("put", "/v1/chat/completions", "GET, POST, HEAD"),
+        ("options", "/v1/chat/completions", "GET, POST, HEAD"),
+        ("trace", "/v1/chat/completions", "GET, POST, HEAD"),
         ("post", "/v1/models", "GET, HEAD"),
         ("delete", "/v1/models/parrot", "GET, HEAD"),
     ],

@@ -145,7 +145,7 @@ PARAMETERS = [
     ({"audio": {"voice": "alloy", "format": "mp3"}}, "audio"),
     ({"prediction": {"type": "content", "content": "Hi"}}, "prediction"),
     ({"reasoning_effort": "high"}, "reasoning_effort"),
-    ({"store": True}, "store"),
+    ({"store": 1}, "store"),
     ({"store": "false"}, "store"),
     ({"verbosity": "low"}, "verbosity"),
     ({"web_search_options": {}}, "web_search_options"),

@@ -24,7 +24,7 @@ MOST_TOKENS: Final = 2**31 - 1
 HONOURED: Final = frozenset(
     {
         "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed",
-        "presence_penalty", "frequency_penalty", "n", "stream", "stream_options",
+        "presence_penalty", "frequency_penalty", "n", "stream", "stream_options", "store",
     }
 )  # fmt: skip
 
@@ -50,7 +50,6 @@ UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {
     "prediction": (),
     "reasoning_effort": ("none",),
     "response_format": ({"type": "text"},),
-    "store": (False,),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
     "top_logprobs": (0,),
@@ -107,6 +106,7 @@ def parse(body: dict[str, Any]) -> ChatCompletionRequest:
             "n", "can only be 1. Send the request several times instead.", code="unsupported_parameter"
         )
     stream = fields.boolean("stream")
+    fields.boolean("store")
     return ChatCompletionRequest(
         model=text(fields.required("model"), "model", longest=LONGEST_MODEL),
         messages=_messages(fields.required("messages")),

@@ -1,24 +1,26 @@
 """The route of chat completions: read, submit, let the reply respond."""
 
-from typing import cast
-
 from rest_framework.request import Request
 
-from chatsite.accounts.models import ApiKey
+from workers.api.authentication import api_key_of
 from workers.api.base import ApiView, Pending
 from workers.api.body import read_json
 from workers.api.chat import protocol, serving
 from workers.api.middleware import REQUEST_ID
+from workers.api.stored import keeping
+from workers.api.stored.views import StoredListMixin
 
 
-class ChatCompletionsView(ApiView):
+class ChatCompletionsView(StoredListMixin, ApiView):
     def post(self, request: Request) -> Pending:
-        return serving.submit(
-            request=protocol.parse(read_json(request)),
-            api_key=cast("ApiKey", request.auth),  # BearerKeyAuthentication's
+        body = read_json(request)
+        pending = serving.submit(
+            request=protocol.parse(body),
+            api_key=api_key_of(request),
             request_id=request.META[REQUEST_ID],
             read_timeout=_read_timeout(request),
         )
+        return keeping.keep(pending, body, api_key_of(request))
 
 
 def _read_timeout(request: Request) -> float | None:
