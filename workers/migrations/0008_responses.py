@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0003_limits_and_restrictions'),
-        ('workers', '0006_transformers_engine'),
+        ('workers', '0007_upstream_engine'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
