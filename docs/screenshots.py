@@ -6,12 +6,14 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import django  # noqa: E402
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright  # noqa: E402
 
 from tests.browser.conftest import CHROMIUM, FLAGS  # noqa: E402
@@ -83,6 +85,28 @@ def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) 
         page.screenshot(path=folder / f"leaderboard{name}.png")
 
 
+def take_report(browser: Browser, folder: Path) -> None:
+    """A report's folder, opened as a file. Its verdicts are made up; they show more than the default model would."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings.test")
+    django.setup()
+    from evaluation.report import files
+    from evaluation.report import folder as reports
+    from tests.evaluation.report.material import make_material
+
+    material = make_material(title="Tides: smol, gemma, llama (made up)")
+    with tempfile.TemporaryDirectory() as place:
+        reports.write(material, Path(place, "report"), raw=files.raw(material))
+        shots: list[tuple[str, str, ViewportSize, Literal["light", "dark"]]] = [
+            ("", "index.html#wins", DESKTOP, "light"),
+            ("-question", "questions/0001.html", DESKTOP, "dark"),
+        ]
+        for name, path, viewport, scheme in shots:
+            page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
+            page.goto(Path(place, "report").as_uri() + "/" + path)
+            page.wait_for_timeout(300)
+            page.screenshot(path=folder / f"evaluation{name}.png")
+
+
 def manage(stack: Stack, *arguments: str) -> None:
     environment = {**os.environ, "CHATSITE_DATA": str(stack.data)}
     subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
@@ -96,6 +120,7 @@ def main() -> None:
         stack.wait_ready()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+            take_report(browser, folder)
             take(browser, stack, folder)
             if len(sys.argv) > 2:
                 take_leaderboard(browser, stack, folder, Path(sys.argv[2]))
