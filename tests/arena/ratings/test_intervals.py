@@ -128,3 +128,41 @@ def test_an_undefeated_model_survives_the_bootstrap():
 def test_a_level_that_is_no_probability_is_refused(level):
     with pytest.raises(ValueError, match="level"):
         intervals.critical(level)
+
+
+def test_the_position_takes_part_in_clusters(votes):
+    """With a cluster per vote it is the independent interval again, that of the position effect included."""
+    fit = bradley_terry.fit(PairCounts.of(votes), position=True)
+    alone = Outcomes(
+        votes.models, votes.left, votes.right, votes.score, votes.weight, voter=np.arange(len(votes))
+    )
+    found = intervals.clustered(fit, alone)
+    assert found.covariance == pytest.approx(fit.covariance, rel=1e-3, abs=1e-3)
+    assert found.position_error == pytest.approx(fit.position_error, rel=1e-3)
+
+
+def test_people_who_love_the_left_widen_its_interval():
+    rng = np.random.default_rng(6)
+    voter = rng.integers(60, size=6000)
+    left = rng.integers(5, size=6000)
+    right = (left + 1 + rng.integers(4, size=6000)) % 5
+    lean = rng.normal(0, 0.8, 60)[voter]
+    won = (rng.random(6000) < 1 / (1 + np.exp(-lean))).astype(float)
+    outcomes = Outcomes(tuple("abcde"), left, right, won, np.ones(6000), voter=voter)
+    alone = bradley_terry.fit(PairCounts.of(outcomes), position=True)
+    together = intervals.clustered(alone, outcomes)
+    assert alone.position_error is not None
+    assert together.position_error is not None
+    assert together.position_error > 2.5 * alone.position_error
+
+
+def test_clusters_make_nobody_sure_of_what_only_the_prior_holds():
+    """Twenty wins of twenty people have no spread at all, whoever they hang together with."""
+    left, right = ["hero"] * 20 + ["a", "b"] * 10, ["a"] * 20 + ["b", "a"] * 10
+    voters = [f"v{index % 20}" for index in range(40)]
+    outcomes = Outcomes.of(left, right, [1.0] * 40, voter=voters)
+    fit = bradley_terry.fit(PairCounts.of(outcomes))
+    assert fit.diverging == ("hero",)
+    hero = fit.models.index("hero")
+    error = np.sqrt(intervals.clustered(fit, outcomes).covariance[hero, hero])
+    assert error > 100
