@@ -65,6 +65,52 @@ def take(browser: Browser, stack: Stack, folder: Path) -> None:
         page.screenshot(path=folder / f"{name}.png")
 
 
+def battle(page: Page, stack: Stack) -> None:
+    """Both answers of the two true models are there, and the vote is open."""
+    page.goto(f"{stack.url}/arena/")
+    page.get_by_role("button", name="I accept").click()
+    page.fill("#text", "Why is the sky blue? Answer in two sentences.")
+    page.press("#text", "Enter")
+    page.get_by_role("button", name="Left is better").wait_for(timeout=300_000)
+
+
+def take_battle(browser: Browser, stack: Stack, folder: Path) -> None:
+    """Needs a stack with `--demo`."""
+    page = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
+    log_in(page, stack)
+    battle(page, stack)
+    page.screenshot(path=folder / "battle.png")
+    page.get_by_role("button", name="Left is better").click()
+    page.locator("#reveal").wait_for()
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / "battle-revealed.png")
+
+
+def take_arena_admin(browser: Browser, stack: Stack, folder: Path) -> None:
+    """What an operator sees of the imported battles."""
+    manage(stack, "shell", "-v", "0", "-c", "from arena.services import background, labelling;"
+           "labelling.find_topics(); background.widen()")  # fmt: skip
+    page = browser.new_context(viewport=DESKTOP).new_page()
+    log_in(page, stack)
+    for name in (
+        "battle",
+        "vote",
+        "contender",
+        "category",
+        "topic",
+        "dailystatistics",
+        "snapshot",
+        "listing",
+    ):
+        page.goto(f"{stack.url}/admin/arena/{name}/")
+        page.wait_for_timeout(500)
+        page.screenshot(path=folder / f"admin-{name}.png")
+    page.goto(f"{stack.url}/admin/arena/battle/?source=llmfao")
+    page.locator("#result_list th a").first.click()
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / "admin-battle-sides.png")
+
+
 def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) -> None:
     """`votes` is a folder with the files of https://github.com/dustalov/llmfao."""
     files = ("crowd-comparisons.csv", "--answers", "pairs-crowd.jsonl", "--models", "models.jsonl")
@@ -74,11 +120,13 @@ def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) 
         ("", DESKTOP, "light"),
         ("-phone", PHONE, "dark"),
         ("-plots", DESKTOP, "light"),
+        ("-category", DESKTOP, "dark"),
     ]
     for name, viewport, scheme in shots:
         page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
         log_in(page, stack)
-        page.goto(f"{stack.url}/leaderboard/?style=controlled")
+        wishes = "category=coding" if name == "-category" else "style=controlled"
+        page.goto(f"{stack.url}/leaderboard/?{wishes}")
         page.wait_for_timeout(1500)
         if name == "-plots":
             page.evaluate("document.querySelector('.board__plots').scrollIntoView(); scrollBy(0, -70)")
@@ -115,15 +163,17 @@ def manage(stack: Stack, *arguments: str) -> None:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    stack = Stack()
+    stack = Stack("--demo")
     try:
         stack.wait_ready()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             take_report(browser, folder)
             take(browser, stack, folder)
+            take_battle(browser, stack, folder)
             if len(sys.argv) > 2:
                 take_leaderboard(browser, stack, folder, Path(sys.argv[2]))
+                take_arena_admin(browser, stack, folder)
             browser.close()
     finally:
         stack.close()

@@ -118,6 +118,7 @@ def plain(row: Row) -> BattleRow:
         prompt=first(row, "prompt"),
         external_id=first(row, "id", "battle"),
         when=moment(first_value(row, "timestamp", "tstamp", "created_at")),
+        anonymous=truth(first(row, "anony") or True, "anony"),
         language=language_code(row.get("language")),
         categories=categories(row),
         turns=turns,

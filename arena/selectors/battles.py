@@ -196,6 +196,7 @@ class Outcome(NamedTuple):
     language: str
     categories: list[str]
     created_at: datetime
+    anonymous: bool
 
 
 def outcomes(votes: QuerySet[Vote] | None = None) -> Iterator[Outcome]:
@@ -214,5 +215,9 @@ def outcomes(votes: QuerySet[Vote] | None = None) -> Iterator[Outcome]:
         "battle__language",
         "battle__categories",
         "created_at",
+        "battle__mode",
     )
-    return (Outcome(*row) for row in rows.iterator(chunk_size=5000))
+    return (
+        Outcome(*row[:-1], anonymous=row[-1] == Battle.Mode.ANONYMOUS)
+        for row in rows.iterator(chunk_size=5000)
+    )

@@ -258,3 +258,48 @@ def test_answers_without_their_fields_are_refused_by_line(write):
     with pytest.raises(CommandError, match=r"pairs\.jsonl, row 1: a pair needs id"):
         manage("import", votes, "--answers", write("pairs.jsonl", '{"id": 7}'))
     assert not Battle.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.parquet"])
+def test_an_export_with_texts_gives_the_same_battles_again(write, tmp_path, name):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    row = {
+        "model_a": "a", "model_b": "b", "winner": "model_b", "judge": "v", "tstamp": 1.7e9,
+        "conversation_a": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "# Hello"}],
+        "conversation_b": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hey"}],
+    }  # fmt: skip
+    manage("import", write("votes.jsonl", json.dumps(row)))
+    plain = tmp_path / f"plain-{name}"
+    assert "1 votes written" in manage("export", plain)
+    assert b"Hello" not in plain.read_bytes()
+    assert "1 votes written" in manage("export", tmp_path / name, "--texts")
+    before = Battle.objects.get()
+    manage("import", tmp_path / name, "--source", "back")
+    after = Battle.objects.get(source="back")
+    for field in ("left_name", "right_name", "turns", "categories", "language", "created_at"):
+        assert getattr(after, field) == getattr(before, field)
+    assert Vote.objects.get(battle=after).choice == "right"
+
+
+@pytest.mark.django_db
+def test_an_export_says_what_it_cannot_write(plain, tmp_path):
+    manage("import", plain)
+    with pytest.raises(CommandError, match="--texts needs a"):
+        manage("export", tmp_path / "out.csv", "--texts")
+    with pytest.raises(CommandError, match=r"unknown ending '\.txt'"):
+        manage("export", tmp_path / "out.txt")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_votes_on_names_stay_without_counting_when_they_come_back(write, tmp_path, name):
+    manage(
+        "import",
+        write("named.jsonl", json.dumps({"model_a": "a", "model_b": "b", "winner": "tie", "anony": False})),
+    )
+    assert "0 votes written" in manage("export", tmp_path / f"counted-{name}")
+    assert "1 votes written" in manage("export", tmp_path / name, "--all")
+    manage("import", tmp_path / name, "--source", "back")
+    assert [vote.counted for vote in Vote.objects.all()] == [False, False]
