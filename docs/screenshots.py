@@ -106,7 +106,7 @@ def take_arena_admin(browser: Browser, stack: Stack, folder: Path) -> None:
         page.wait_for_timeout(500)
         page.screenshot(path=folder / f"admin-{name}.png")
     page.goto(f"{stack.url}/admin/arena/battle/?source=llmfao")
-    page.locator("#result_list th a").first.click()
+    page.locator("#result_list tbody th a").first.click()
     page.wait_for_timeout(500)
     page.screenshot(path=folder / "admin-battle-sides.png")
 
@@ -170,10 +170,11 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             take_report(browser, folder)
             take(browser, stack, folder)
-            take_battle(browser, stack, folder)
             if len(sys.argv) > 2:
                 take_leaderboard(browser, stack, folder, Path(sys.argv[2]))
                 take_arena_admin(browser, stack, folder)
+            # Last: its vote would stand on the leaderboard.
+            take_battle(browser, stack, folder)
             browser.close()
     finally:
         stack.close()
