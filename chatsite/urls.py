@@ -3,6 +3,7 @@ from django.urls import include, path
 
 from chatsite.accounts.views.login import admin_login
 from workers.api import health
+from workers.api.tokens.views import TokenCheckView
 
 urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
@@ -10,6 +11,7 @@ urlpatterns = [
     path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
     path("v1/", include("workers.api.urls")),
+    path("api/v1/token_check", TokenCheckView.as_view(), name="token_check"),  # FastChat's clients ask there
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("", include("chatsite.accounts.urls")),

@@ -161,6 +161,8 @@ API_REQUESTS_PER_MINUTE = env.integer("CHATSITE_API_REQUESTS_PER_MINUTE", 0, min
 API_REQUESTS_PER_DAY = env.integer("CHATSITE_API_REQUESTS_PER_DAY", 0, minimum=0)
 API_TOKENS_PER_MINUTE = env.integer("CHATSITE_API_TOKENS_PER_MINUTE", 0, minimum=0)
 API_TOKENS_PER_DAY = env.integer("CHATSITE_API_TOKENS_PER_DAY", 0, minimum=0)
+# Off: a server that fetches any address can be used to look into the network it stands in.
+API_REMOTE_IMAGES = env.boolean("CHATSITE_API_REMOTE_IMAGES", default=False)
 
 # Bytes of one uploaded file, and of all files of one person together.
 API_FILE_LIMIT = env.integer("CHATSITE_API_FILE_LIMIT_MB", 512, minimum=1) * 1024 * 1024

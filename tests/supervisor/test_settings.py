@@ -146,6 +146,7 @@ BAD_SETTINGS = [
     ("CHATSITE_ARENA_SAMPLER", "random"),
     ("CHATSITE_ARENA_MODERATION_URL", "ftp://host/v1/moderations"),
     ("CHATSITE_PUBLIC_LEADERBOARD", "perhaps"),
+    ("CHATSITE_API_REMOTE_IMAGES", "sometimes"),
     ("CHATSITE_DEBUG", "perhaps"),
     ("CHATSITE_HTTPS", "yes please"),
     ("CHATSITE_SIGNUP", "x"),

@@ -173,6 +173,11 @@ def over_limit(error: OverLimit) -> Busy:
     )
 
 
+def unsupported(param: str, message: str) -> InvalidRequest:
+    """The chat model cannot do what the parameter asks for. `message` is a whole sentence."""
+    return InvalidRequest(message, param=param, code="unsupported_parameter")
+
+
 def model_not_found(name: str) -> NotFound:
     shown = name if len(name) <= 200 else f"{name[:200]}…"
     return NotFound(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from workers import client
 from workers.protocol import LAST_EVENTS, ErrorCode, Failed, StreamEvent
@@ -13,8 +13,10 @@ logger = logging.getLogger(__name__)
 class Feed:
     """The events of one request, in order. `ended` is true once the last one has been read (not: taken)."""
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, on_news: Callable[[], None] | None = None) -> None:
+        """`on_news` is called on the event loop when an event has arrived."""
         self.ended = False
+        self._on_news = on_news
         self._request_id = request_id
         self._events: list[StreamEvent] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -33,6 +35,10 @@ class Feed:
                 if timer is not None:
                     timer.cancel()
                 self._waiter = None
+        return self.arrived()
+
+    def arrived(self) -> list[StreamEvent]:
+        """What has come since the last call."""
         events, self._events = self._events, []
         return events
 
@@ -61,6 +67,8 @@ class Feed:
         self._events.append(event)
         self.ended = self.ended or isinstance(event, LAST_EVENTS)
         self._wake()
+        if self._on_news is not None:
+            self._on_news()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

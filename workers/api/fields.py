@@ -6,6 +6,7 @@ of the core for a hundred lines. Knows types and bounds, no endpoint.
 """
 
 import difflib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -83,6 +84,19 @@ class Fields:
         if not minimum <= value <= maximum or (isinstance(value, float) and math.isnan(value)):
             raise InvalidParameter(self.param(name), f"must be at least {minimum} and at most {maximum}.")
         return value
+
+
+def neutral_only(fields: Fields, table: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuse each parameter of `table` that asks for something; its tuple has the values that do not."""
+    for name, neutral in table.items():
+        value = fields.get(name)
+        # The type as well, because in Python 0 equals false.
+        if value is None or any(type(value) is type(other) and value == other for other in neutral):
+            continue
+        allowed = f" or set it to {' or '.join(map(json.dumps, neutral))}" if neutral else ""
+        raise InvalidParameter(
+            fields.param(name), f"is not supported here. Leave it out{allowed}.", code="unsupported_parameter"
+        )
 
 
 def text(value: Any, param: str, *, longest: int | None = None) -> str:

@@ -39,7 +39,7 @@ def api(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], A
 
 
 def _is_ours(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/v1/") or request.path_info == "/v1"
+    return request.path_info.startswith(("/v1/", "/api/v1/")) or request.path_info == "/v1"
 
 
 async def _answer(request: HttpRequest) -> HttpResponseBase:

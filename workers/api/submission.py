@@ -1,15 +1,21 @@
 """Hands generations to the workers on behalf of the caller: within their limits, and with an account of the use."""
 
 import json
+import logging
 import math
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from chatsite.accounts.models import ApiKey
 from chatsite.accounts.services import quotas
 from workers import client
 from workers.api import caller, errors
-from workers.protocol import EmbeddingRequest, GenerationRequest, WorkerRequest
+from workers.connections import UNREACHABLE
+from workers.protocol import EmbeddingRequest, GenerationRequest, WorkerRequest, lack
+
+logger = logging.getLogger(__name__)
 
 # Set aside for a reply whose length nobody bounded.
 UNBOUNDED_REPLY: Final = 1024  # tokens
@@ -22,10 +28,11 @@ def submit(generation: WorkerRequest) -> None:
 
     Raises `ApiError`: the caller's limit is used up, nobody serves the chat model, too many requests wait.
     """
+    check_abilities(generation)
     who = caller.current()
     if who is not None and who.resumes and client.state(generation.id) is not None:
         return
-    reserved = who is not None and _reserve(who, generation)
+    reserved = who is not None and bool(generation.report_key) and _reserve(who, generation)
     if reserved:
         generation = replace(
             generation, report_key=json.dumps({**json.loads(generation.report_key), "reserved": True})
@@ -38,6 +45,53 @@ def submit(generation: WorkerRequest) -> None:
         if isinstance(error, client.Submission):
             raise errors.submission_error(error) from error
         raise
+
+
+def nth_id(request_id: str, number: int) -> str:
+    """The id of one of several requests that answer an API request together.
+
+    The same each time, so that a request that is taken up again finds its replies.
+    """
+    return uuid.uuid5(uuid.UUID(request_id), str(number)).hex if number else request_id
+
+
+def submit_all(generations: Sequence[WorkerRequest]) -> None:
+    """Submit all of them or, when one is refused, none."""
+    for number, generation in enumerate(generations):
+        try:
+            submit(generation)
+        except BaseException:
+            take_back([earlier.id for earlier in generations[:number]])
+            raise
+
+
+def take_back(request_ids: Sequence[str]) -> None:
+    """Nobody reads the replies any more. Raises nothing: there is nobody to tell."""
+    for request_id in request_ids:
+        try:
+            client.cancel(request_id)
+        except UNREACHABLE:
+            logger.warning("Request %s could not be cancelled: the broker is away.", request_id)
+
+
+def check_abilities(request: WorkerRequest) -> None:
+    """Refuse what no live worker can do with the chat model. Raises `InvalidParameter` that names the parameter."""
+    hosted = [
+        model
+        for status in client.statuses()
+        for model in status.models
+        if model.name == request.chat_model and status.serves(model.name)
+    ]
+    missing = [lack(request, model) for model in hosted]
+    if hosted and all(missing) and (first := missing[0]):
+        raise errors.unsupported(first.param, first.message)
+
+
+def report_key(api_key: ApiKey, chat_model: str, source: str = "api") -> str:
+    """For `accounts.record_usage`: whom the tokens are counted to."""
+    return json.dumps(
+        {"user": api_key.owner_id, "api_key": api_key.pk, "source": source, "chat_model": chat_model}
+    )
 
 
 def estimate(generation: WorkerRequest) -> int:

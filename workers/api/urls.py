@@ -4,6 +4,8 @@ from django.urls import path
 
 from workers.api.batches.views import BatchCancelView, BatchListView, BatchView
 from workers.api.chat.views import ChatCompletionsView
+from workers.api.completions.views import CompletionsView
+from workers.api.embeddings.views import EmbeddingsView
 from workers.api.files.views import FileContentView, FileListView, FileView
 from workers.api.models.views import ModelListView, ModelView
 from workers.api.responses.views import (
@@ -13,6 +15,7 @@ from workers.api.responses.views import (
     ResponseView,
 )
 from workers.api.stored.views import StoredMessagesView, StoredView
+from workers.api.tokens.views import DetokenizeView, TokenizeView
 
 app_name = "v1"
 urlpatterns = [
@@ -26,6 +29,10 @@ urlpatterns = [
     path("batches/<str:public_id>", BatchView.as_view(), name="batch"),
     path("batches/<str:public_id>/cancel", BatchCancelView.as_view(), name="batch_cancel"),
     path("chat/completions", ChatCompletionsView.as_view(), name="chat_completions"),
+    path("completions", CompletionsView.as_view(), name="completions"),
+    path("embeddings", EmbeddingsView.as_view(), name="embeddings"),
+    path("tokenize", TokenizeView.as_view(), name="tokenize"),
+    path("detokenize", DetokenizeView.as_view(), name="detokenize"),
     path("chat/completions/<str:public_id>", StoredView.as_view(), name="stored_completion"),
     path("chat/completions/<str:public_id>/messages", StoredMessagesView.as_view(), name="stored_messages"),
     path("responses", ResponseListView.as_view(), name="responses"),

@@ -24,7 +24,7 @@ FAMILIES: Final = {
     "moderations": gettext_lazy("Moderations"),
     "tokenize": gettext_lazy("Tokenize and detokenize"),
 }
-_SAME_FAMILY: Final = {"detokenize": "tokenize"}
+_SAME_FAMILY: Final = {"detokenize": "tokenize", "token_check": "tokenize"}
 
 MOST_ENTRIES: Final = 100
 
@@ -35,7 +35,7 @@ class Refused(Exception):  # noqa: N818 - reads as what happened
 
 def family_of(path: str) -> str:
     """The family of an address such as `/v1/chat/completions`. An address nobody grouped is a family of its own."""
-    first = path.removeprefix("/v1/").split("/", 1)[0]
+    first = path.removeprefix("/api").removeprefix("/v1/").split("/", 1)[0]
     return _SAME_FAMILY.get(first, first)
 
 

@@ -27,6 +27,8 @@ SCRIPTS = {
     "tiny": "context=8",
     "endless": "tokens=8000&rate=50",
     "recovers": "reply=Back again",
+    "thinker": "reply=Yes, of course.&thinks=Hm, let me see.",
+    "caller": "calls=1",
 }
 
 

@@ -16,7 +16,7 @@ NOWHERE = [
     "/v1/chat/completions/",
     "/v1/models/",
     "/v1//models",
-    "/v1/embeddings",
+    "/v1/nothing",
     "/v1/admin/login/",
     "/v1/..%2fadmin/",
     "/v1/" + "x" * 4000,

@@ -13,7 +13,8 @@ from django.http import StreamingHttpResponse
 from workers import client
 from workers.api import errors, sse
 from workers.api.chat import serving
-from workers.api.chat.protocol import ChatCompletionRequest, Chunks
+from workers.api.chat.answers import Chunks
+from workers.api.chat.protocol import ChatCompletionRequest
 from workers.api.chat.serving import Reply
 from workers.protocol import (
     ChatMessage,
@@ -70,7 +71,7 @@ def reply(*, stream: bool = True, include_usage: bool = False) -> Reply:
     request = ChatCompletionRequest(
         "parrot", (ChatMessage("user", "Hi"),), Sampling(), stream=stream, include_usage=include_usage
     )
-    return Reply(request=request, request_id="abc", created=1700000000)
+    return Reply(request=request, request_ids=["abc"], created=1700000000)
 
 
 async def open_stream(answer: Reply) -> StreamingHttpResponse:
@@ -388,4 +389,4 @@ def test_the_prepared_chunk_is_the_same_as_an_encoded_one():
         chunks = Chunks(request_id="abc", created=1700000000, model='a"b/c', include_usage=include_usage)
         extra = {"usage": None} if include_usage else {}
 
-        assert frames(chunks.delta('x"y')) == [chunk({"content": 'x"y'}, **extra) | {"model": 'a"b/c'}]
+        assert frames(chunks.delta(Delta('x"y'))) == [chunk({"content": 'x"y'}, **extra) | {"model": 'a"b/c'}]

@@ -4,26 +4,24 @@ A stream is never cut in silence: it ends with a finish reason and `[DONE]`, or 
 reply that was stopped on the server's side is an error, too, because no finish reason of OpenAI's says "not whole".
 """
 
-import json
-import logging
 import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from chatsite.accounts.models import ApiKey
-from workers import client
 from workers.api import errors, sse, submission, threads
 from workers.api.base import json_response
-from workers.api.chat import protocol
-from workers.api.chat.protocol import ChatCompletionRequest, Chunks
-from workers.api.feed import Feed
+from workers.api.chat import answers
+from workers.api.chat.answers import Choice, Chunks
+from workers.api.chat.protocol import ChatCompletionRequest
+from workers.api.feeds import Feeds, News
 from workers.api.models.serving import find
-from workers.connections import UNREACHABLE
 from workers.models import ChatModel
 from workers.protocol import (
     ChatMessage,
@@ -31,17 +29,16 @@ from workers.protocol import (
     Failed,
     Finished,
     FinishReason,
+    Gathering,
     GenerationRequest,
     Sampling,
     Started,
-    StreamEvent,
 )
-
-logger = logging.getLogger(__name__)
 
 # A request that fails fails fast, and this long a streaming one is held back so that it can still become an HTTP
 # error. Afterwards the headers must be on their way, because only behind them can silence be bridged.
 PATIENCE_FOR_A_STATUS = 0.05  # seconds
+MOST_SEEDS = 2**63
 
 
 def submit(
@@ -49,38 +46,49 @@ def submit(
 ) -> "Reply":
     """Hand the request to the workers. `read_timeout`: seconds after which the caller stops waiting for a byte.
 
-    Raises `ApiError`: the model does not exist, nobody serves it, too many requests wait.
+    Raises `ApiError`: the model does not exist or cannot do it, nobody serves it, too many requests wait.
     """
     chat_model = find(request.model)
     now = time.time()
     generation = GenerationRequest(
         id=request_id,
         chat_model=chat_model.name,
-        messages=_with_system_prompt(request.messages, chat_model),
-        sampling=_with_defaults(request.sampling, chat_model),
+        messages=with_system_prompt(request.messages, chat_model),
+        sampling=with_defaults(request.sampling, chat_model),
         # A stream is kept alive and may take its time; a plain request that is late has no reader any more.
-        deadline=now + _time_limit(None if request.stream else read_timeout),
+        deadline=now + time_limit(None if request.stream else read_timeout),
         report_task="accounts.record_usage",
-        report_key=json.dumps(
-            {
-                "user": api_key.owner_id,
-                "api_key": api_key.pk,
-                "source": "api",
-                "chat_model": chat_model.name,
-            }
-        ),
+        report_key=submission.report_key(api_key, chat_model.name),
+        tools=() if request.tool_choice == "none" else request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        constraint=request.constraint,
+        reasoning_effort=request.reasoning_effort,
     )
-    submission.submit(generation)
-    return Reply(request=request, request_id=request_id, created=int(now))
+    generations = several(generation, request.n)
+    submission.submit_all(generations)
+    return Reply(request=request, request_ids=[each.id for each in generations], created=int(now))
 
 
-def _with_system_prompt(messages: tuple[ChatMessage, ...], chat_model: ChatModel) -> tuple[ChatMessage, ...]:
+def several(generation: GenerationRequest, n: int) -> list[GenerationRequest]:
+    """The request `n` times, each with an id and, where there is one, a seed of its own."""
+    return [generation, *(_again(generation, number) for number in range(1, n))]
+
+
+def _again(generation: GenerationRequest, number: int) -> GenerationRequest:
+    seed = generation.sampling.seed
+    shifted = None if seed is None else (seed + number + MOST_SEEDS) % (2 * MOST_SEEDS) - MOST_SEEDS
+    request_id = submission.nth_id(generation.id, number)
+    return replace(generation, id=request_id, sampling=replace(generation.sampling, seed=shifted))
+
+
+def with_system_prompt(messages: tuple[ChatMessage, ...], chat_model: ChatModel) -> tuple[ChatMessage, ...]:
     if not chat_model.system_prompt or any(message.role == "system" for message in messages):
         return messages
     return (ChatMessage(role="system", content=chat_model.system_prompt), *messages)
 
 
-def _with_defaults(sampling: Sampling, chat_model: ChatModel) -> Sampling:
+def with_defaults(sampling: Sampling, chat_model: ChatModel) -> Sampling:
     return replace(
         sampling,
         temperature=chat_model.temperature if sampling.temperature is None else sampling.temperature,
@@ -88,91 +96,110 @@ def _with_defaults(sampling: Sampling, chat_model: ChatModel) -> Sampling:
     )
 
 
-def _time_limit(read_timeout: float | None) -> float:
+def time_limit(read_timeout: float | None) -> float:
     limit = float(settings.GENERATION_TIMEOUT)
     if read_timeout is None or not 0 < read_timeout < math.inf:
         return limit
     return min(limit, read_timeout)
 
 
+async def gather(request_ids: list[str]) -> list[Choice]:
+    """Wait for all replies and put them together. Raises `ApiError` for the first that fails, and ends the others."""
+    feeds = Feeds(request_ids)
+    said = [Gathering() for _ in request_ids]
+    ends: dict[int, Finished] = {}
+    try:
+        while len(ends) < len(request_ids):
+            for index, event in await feeds.take():
+                match event:
+                    case Delta():
+                        said[index].add(event)
+                    case Finished(reason=FinishReason.CANCELLED):
+                        raise errors.cancelled()
+                    case Finished():
+                        ends[index] = event
+                    case Failed():
+                        raise errors.failure(event.code, event.message, event.param)
+    finally:
+        await close(feeds)
+    return [Choice(said[index], ends[index]) for index in range(len(request_ids))]
+
+
+async def close(feeds: Feeds) -> None:
+    """Stop reading, and end what has not ended."""
+    feeds.close()
+    if unread := feeds.unread:
+        await threads.run(submission.take_back, unread)
+
+
 @dataclass(slots=True, kw_only=True)
 class Reply:
-    """A request that the workers have. Whoever holds it either sees its end or takes it back with `abandon`."""
+    """Requests that the workers have. Whoever holds it either sees their end or takes them back with `abandon`."""
 
     request: ChatCompletionRequest
-    request_id: str
+    request_ids: list[str]
     created: int
 
     async def respond(self) -> HttpResponseBase:
-        return await self._streamed() if self.request.stream else await self._whole()
+        if not self.request.stream:
+            return json_response(self.completion(await gather(self.request_ids)))
+        return await streamed(self.request_ids, self._chunks())
 
     def abandon(self) -> None:
-        """Nobody reads the reply any more. Raises nothing: there is nobody to tell."""
-        try:
-            client.cancel(self.request_id)
-        except UNREACHABLE:
-            logger.warning("Request %s could not be cancelled: the broker is away.", self.request_id)
+        submission.take_back(self.request_ids)
 
-    async def _whole(self) -> HttpResponseBase:
-        feed = Feed(self.request_id)
-        pieces: list[str] = []
-        try:
-            while True:
-                for event in await feed.take():
-                    match event:
-                        case Delta():
-                            pieces.append(event.text)
-                        case Finished():
-                            return self._completion("".join(pieces), event)
-                        case Failed():
-                            raise errors.failure(event.code, event.message)
-        finally:
-            await self._close(feed)
-
-    def _completion(self, content: str, end: Finished) -> HttpResponseBase:
-        if end.reason is FinishReason.CANCELLED:
-            raise errors.cancelled()
-        return json_response(
-            protocol.completion(
-                request_id=self.request_id,
-                created=self.created,
-                model=self.request.model,
-                content=content,
-                reason=end.reason,
-                usage=end.usage,
-            )
+    def completion(self, choices: list[Choice]) -> dict[str, Any]:
+        return answers.completion(
+            request_id=self.request_ids[0],
+            created=self.created,
+            model=self.request.model,
+            choices=choices,
+            logprobs=self.request.sampling.logprobs,
         )
 
-    async def _streamed(self) -> HttpResponseBase:
-        feed = Feed(self.request_id)
-        try:
-            early = await _first_events(feed)
-            if early and isinstance(early[0], Failed):
-                raise errors.failure(early[0].code, early[0].message)
-        except BaseException:
-            await self._close(feed)
-            raise
-        return StreamingHttpResponse(
-            Body(self, feed, early), content_type=sse.CONTENT_TYPE, headers=sse.HEADERS
+    def _chunks(self) -> Chunks:
+        return Chunks(
+            request_id=self.request_ids[0],
+            created=self.created,
+            model=self.request.model,
+            include_usage=self.request.include_usage,
+            n=len(self.request_ids),
         )
 
-    async def _close(self, feed: Feed) -> None:
-        feed.close()
-        if not feed.ended:
-            await threads.run(self.abandon)
+
+class Frames(Protocol):
+    """The bytes of a stream: `Chunks`, or another endpoint's."""
+
+    def role(self) -> bytes: ...
+
+    def delta(self, delta: Delta, index: int = 0) -> bytes: ...
+
+    def finish(self, end: Finished, index: int = 0) -> bytes: ...
 
 
-async def _first_events(feed: Feed) -> list[StreamEvent]:
+async def streamed(request_ids: list[str], frames: Frames) -> StreamingHttpResponse:
+    """Raises `ApiError` when a reply fails before anything was sent."""
+    feeds = Feeds(request_ids)
+    try:
+        early = await _first_news(feeds)
+        for _, event in early:
+            if isinstance(event, Failed):
+                raise errors.failure(event.code, event.message, event.param)
+    except BaseException:
+        await close(feeds)
+        raise
+    return StreamingHttpResponse(
+        Body(frames, feeds, early), content_type=sse.CONTENT_TYPE, headers=sse.HEADERS
+    )
+
+
+async def _first_news(feeds: Feeds) -> list[News]:
     """What arrives in the time that an HTTP status can wait, without news that a worker took the request."""
     give_up = time.monotonic() + PATIENCE_FOR_A_STATUS
     while (patience := give_up - time.monotonic()) > 0:
-        if events := _without_started(await feed.take(patience)):
-            return events
+        if news := [one for one in await feeds.take(patience) if not isinstance(one.event, Started)]:
+            return news
     return []
-
-
-def _without_started(events: list[StreamEvent]) -> list[StreamEvent]:
-    return [event for event in events if not isinstance(event, Started)]
 
 
 class Body:
@@ -182,50 +209,46 @@ class Body:
     the client went away before the first iteration; a bare generator would never learn of that.
     """
 
-    def __init__(self, reply: Reply, feed: Feed, early: list[StreamEvent]) -> None:
-        self._reply = reply
-        self._feed = feed
+    def __init__(self, frames: Frames, feeds: Feeds, early: list[News]) -> None:
+        self._frames = frames
+        self._feeds = feeds
         self._early = early
+        self._open = len(feeds)
         self._stopped = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        chunks = Chunks(
-            request_id=self._reply.request_id,
-            created=self._reply.created,
-            model=self._reply.request.model,
-            include_usage=self._reply.request.include_usage,
-        )
+        ended = False
         try:
-            yield chunks.role() + _frames(chunks, self._early)
-            events = self._early
-            while not (events and isinstance(events[-1], Finished | Failed)):
-                events = await self._feed.take(sse.KEEP_ALIVE_AFTER)
-                yield _frames(chunks, events) if events else sse.KEEP_ALIVE
+            news = self._early
+            sent, ended = self._bytes(news)
+            yield self._frames.role() + sent
+            while not ended:
+                news = await self._feeds.take(sse.KEEP_ALIVE_AFTER)
+                sent, ended = self._bytes(news)
+                yield sent if news else sse.KEEP_ALIVE
         finally:
             self._stopped = True
-            await self._reply._close(self._feed)
+            await close(self._feeds)
 
     def close(self) -> None:
         if not self._stopped:
             self._stopped = True
-            self._feed.close_from_thread()
-            if not self._feed.ended:
-                self._reply.abandon()
+            self._feeds.close_from_thread()
+            submission.take_back(self._feeds.unread)
 
-
-def _frames(chunks: Chunks, events: list[StreamEvent]) -> bytes:
-    return b"".join(_frame(chunks, event) for event in events)
-
-
-def _frame(chunks: Chunks, event: StreamEvent) -> bytes:
-    match event:
-        case Delta():
-            return chunks.delta(event.text)
-        case Finished(reason=FinishReason.CANCELLED):
-            return sse.frame(errors.cancelled().body())
-        case Finished():
-            return chunks.finish(event.reason, event.usage)
-        case Failed():
-            return sse.frame(errors.failure(event.code, event.message).body())
-        case _:
-            return b""
+    def _bytes(self, news: list[News]) -> tuple[bytes, bool]:
+        """The frames, and whether nothing follows them."""
+        frames: list[bytes] = []
+        for index, event in news:
+            match event:
+                case Delta():
+                    frames.append(self._frames.delta(event, index))
+                case Finished(reason=FinishReason.CANCELLED):
+                    return b"".join([*frames, sse.frame(errors.cancelled().body())]), True
+                case Finished():
+                    frames.append(self._frames.finish(event, index))
+                    self._open -= 1
+                case Failed():
+                    error = errors.failure(event.code, event.message, event.param)
+                    return b"".join([*frames, sse.frame(error.body())]), True
+        return b"".join(frames), self._open == 0

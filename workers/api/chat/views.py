@@ -18,12 +18,12 @@ class ChatCompletionsView(StoredListMixin, ApiView):
             request=protocol.parse(body),
             api_key=api_key_of(request),
             request_id=request.META[REQUEST_ID],
-            read_timeout=_read_timeout(request),
+            read_timeout=read_timeout(request),
         )
         return keeping.keep(pending, body, api_key_of(request))
 
 
-def _read_timeout(request: Request) -> float | None:
+def read_timeout(request: Request) -> float | None:
     """Seconds that OpenAI's clients say they wait; None when they do not, or say something else than a number."""
     try:
         return float(request.META.get("HTTP_X_STAINLESS_READ_TIMEOUT", ""))

@@ -1,0 +1,66 @@
+"""The wire of `/v1/embeddings`."""
+
+import base64
+from array import array
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from workers.api.chat.protocol import LONGEST_MODEL
+from workers.api.completions.protocol import Prompt, read_inputs
+from workers.api.errors import InvalidParameter
+from workers.api.fields import Fields, text
+
+MOST_INPUTS: Final = 2048
+"""OpenAI's."""
+MOST_DIMENSIONS: Final = 65_536
+KNOWN: Final = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingsRequest:
+    model: str
+    inputs: tuple[Prompt, ...]
+    dimensions: int | None = None
+    encoding: Literal["float", "base64"] = "float"
+
+
+def parse(body: dict[str, Any]) -> EmbeddingsRequest:
+    """Raises `InvalidParameter` for the first thing that is wrong."""
+    fields = Fields(body)
+    fields.refuse_unknown(KNOWN)
+    fields.check_type("user", str)
+    inputs = read_inputs(fields.required("input"), "input", most=MOST_INPUTS)
+    for index, one in enumerate(inputs):
+        if one == "":
+            param = "input" if isinstance(body["input"], str) else f"input[{index}]"
+            raise InvalidParameter(param, "must not be empty.")
+    encoding = fields.text("encoding_format") or "float"
+    if encoding not in ("float", "base64"):
+        raise InvalidParameter("encoding_format", "must be 'float' or 'base64'.")
+    return EmbeddingsRequest(
+        model=text(fields.required("model"), "model", longest=LONGEST_MODEL),
+        inputs=inputs,
+        dimensions=fields.integer("dimensions", minimum=1, maximum=MOST_DIMENSIONS),
+        encoding="float" if encoding == "float" else "base64",
+    )
+
+
+def answer(request: EmbeddingsRequest, vectors: list[str], prompt_tokens: int) -> dict[str, Any]:
+    """`vectors` are base64 of little-endian float32, which is what OpenAI's base64 is as well."""
+    return {
+        "object": "list",
+        "model": request.model,
+        "data": [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": vector if request.encoding == "base64" else numbers(vector),
+            }
+            for index, vector in enumerate(vectors)
+        ],
+        "usage": {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens},
+    }
+
+
+def numbers(vector: str) -> list[float]:
+    return array("f", base64.b64decode(vector)).tolist()
