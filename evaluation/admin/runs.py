@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -21,6 +20,7 @@ from evaluation.models import (
     StoredTaskScore,
     StoredVerdict,
 )
+from evaluation.selectors import arena_prompts
 from evaluation.services import plans, rejudging, runs, suites
 from evaluation.services.plans import Plan
 from evaluation.suites import SHIPPED, Suite
@@ -35,15 +35,17 @@ NUMBERS = ("limit", "concurrency", "max_tokens", "temperature")
 class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class takes no [] at run time
     """What a run is planned from. A file comes from the person's machine: a path here would read the server's."""
 
-    suite = forms.CharField(
+    suite = forms.ChoiceField(
         label=gettext_lazy("Suite"),
+        choices=[(name, name) for name in (*SHIPPED, arena_prompts.NAME)],
         required=False,
-        help_text=format_lazy(
-            gettext_lazy(
-                "{names}, arena (or arena:50), or an https address. A path on the server is not read."
-            ),
-            names=", ".join(SHIPPED),
-        ),
+        help_text=gettext_lazy("Not asked when there is an address or a file."),
+    )
+    suite_address = forms.URLField(
+        label=gettext_lazy("Or an address"),
+        required=False,
+        assume_scheme="https",
+        help_text=gettext_lazy("Of JSON lines, with https."),
     )
     suite_file = forms.FileField(
         label=gettext_lazy("Or a file"),
@@ -52,6 +54,13 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
     )
     chat_models = forms.ModelMultipleChoiceField(
         label=gettext_lazy("Chat models"), queryset=ChatModel.objects.all()
+    )
+    baseline = forms.ModelChoiceField(
+        label=gettext_lazy("Baseline"),
+        queryset=ChatModel.objects.all(),
+        to_field_name="name",
+        required=False,
+        help_text=gettext_lazy("For pairs against a baseline."),
     )
     judges = forms.ModelMultipleChoiceField(
         label=gettext_lazy("Judges"),
@@ -96,6 +105,8 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
             self.plan = self._plan(data)
         except CannotEvaluate as error:
             field = {"judge": "judges", "folder": "suite"}.get(error.field, error.field)
+            if field == "suite" and data["suite_address"]:
+                field = "suite_address"
             self.add_error(field if field in self.fields else None, str(error))
             return data
         cost = plans.estimate(plan=self.plan).cost
@@ -106,19 +117,20 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
         return data
 
     def _plan(self, data: dict[str, Any]) -> Plan:
-        name, upload = data["suite"].strip(), data["suite_file"]
-        if bool(name) == bool(upload):
-            raise CannotEvaluate("suite", _("Name a suite, or choose a file; one of the two."))
+        address, upload = data["suite_address"], data["suite_file"]
+        if address and upload:
+            raise CannotEvaluate("suite_file", _("Give an address or a file, not both."))
+        source = upload.name if upload else address or data["suite"]
         return plans.plan(
-            suite=upload.name if upload else name,
-            loaded=self._read(upload) if upload else suites.load_public(name),
+            suite=source,
+            loaded=self._read(upload) if upload else suites.load_public(source),
             chat_models=[model.name for model in data["chat_models"]],
             judge_names=[
                 *(judge.name for judge in data["judges"]),
                 *(m.name for m in data["judging_models"]),
             ],
             mode=data["mode"],
-            baseline=data["baseline"].strip(),
+            baseline=data["baseline"],
             parameters={name: data[name] for name in NUMBERS},
         )
 
@@ -126,6 +138,10 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
         if upload.size > LARGEST_UPLOAD:
             raise CannotEvaluate("suite_file", _("The file is too large; use manage.py evaluate run."))
         return suites.parse(upload.read(), source=upload.name)
+
+    def clean_baseline(self) -> str:
+        chosen = self.cleaned_data["baseline"]
+        return chosen.name if chosen else ""
 
     def clean_mode(self) -> str:
         return str(self.cleaned_data["mode"])
@@ -151,13 +167,13 @@ class EvaluationRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_list_template = "admin/evaluation/evaluationrun/change_list.html"
     list_display = (
         "__str__",
-        "mode",
-        "judged_by",
         "status",
         "progress_shown",
+        "pages",
+        "mode_shown",
+        "judged_by",
         "errors",
         "created_at",
-        "pages",
     )
     list_filter = ("status", "mode")
     list_select_related = ("suite",)
@@ -195,7 +211,7 @@ class EvaluationRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if obj is not None:
             return ((None, {"fields": self.readonly_fields}),)
         return (
-            (None, {"fields": ("suite", "suite_file", "chat_models", "mode", "baseline")}),
+            (None, {"fields": ("suite", "suite_address", "suite_file", "chat_models", "mode", "baseline")}),
             (_("Judges"), {"fields": ("judges", "judging_models", "confirmed")}),
             (_("Bounds"), {"fields": NUMBERS}),
         )
@@ -269,6 +285,11 @@ class EvaluationRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description=gettext_lazy("Judges"))
     def judged_by(self, run: EvaluationRun) -> str:
         return ", ".join(run.judges) or "–"
+
+    @admin.display(description=gettext_lazy("Mode"), ordering="mode")
+    def mode_shown(self, run: EvaluationRun) -> str:
+        """The word of the command line: the list has no room for the sentence."""
+        return run.mode
 
     @admin.display(description=gettext_lazy("Progress"))
     def progress_shown(self, run: EvaluationRun) -> str:

@@ -54,12 +54,24 @@ def test_it_starts_a_run_from_a_file(operator, workers_client, sent, django_capt
     assert "foreground" not in run.parameters
 
 
+def test_it_starts_a_shipped_suite_against_a_baseline(operator, workers_client, sent):
+    for name in ("parrot", "poet"):
+        host(workers_client, name)
+    values = {"suite_file": "", "suite": "sanity", "mode": "pairwise-baseline", "baseline": "poet"}
+    response = start(operator, "parrot", **values)
+    assert response.status_code == 302, response.context["errors"]
+    run = EvaluationRun.objects.get()
+    assert (run.suite.name, run.baseline, run.chat_models) == ("sanity", "poet", ["parrot", "poet"])
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"suite_file": ""}, "Name a suite, or choose a file"),
+        ({"suite_address": "https://suites.example/x.jsonl"}, "an address or a file, not both"),
+        ({"suite_file": "", "suite_address": "http://suites.example/x.jsonl"}, "no https address"),
+        ({"baseline": "nobody"}, "Select a valid choice"),
         ({"suite_file": upload([QUESTIONS[0], QUESTIONS[0]])}, "line 2"),
-        ({"suite_file": "", "suite": "/etc/passwd"}, "suite"),
+        ({"suite_file": "", "suite": "/etc/passwd"}, "Select a valid choice"),
         ({"mode": "pairwise-baseline"}, "--baseline"),
         ({"mode": "pairwise-all"}, "two chat models"),
         ({"temperature": "9"}, "temperature"),
