@@ -15,7 +15,8 @@ from arena.admin.conversations import ReadOnlyAdmin
 from arena.boards import plots
 from arena.errors import Refused
 from arena.models import DailyStatistics, Listing, ListingChange, Snapshot
-from arena.selectors import statistics
+from arena.selectors import leaderboard, statistics
+from arena.selectors.leaderboard import Query
 from arena.services import publishing
 from chatsite.accounts.models import User
 
@@ -26,9 +27,30 @@ DAYS = (7, 30, 90, 365)
 class ListingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Saving goes through the service, which writes the public log."""
 
-    list_display = ("name", "organisation", "licence", "visibility")
+    list_display = ("name", "rank", "rating", "votes", "organisation", "licence", "visibility")
     list_filter = ("visibility",)
     search_fields = ("name", "organisation")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Listing]:
+        # Solved at most once for each version of the votes.
+        self._standings = {standing.name: standing for standing in leaderboard.board(Query()).standings}
+        queryset: QuerySet[Listing] = super().get_queryset(request)
+        return queryset
+
+    @admin.display(description="Rank")
+    def rank(self, listing: Listing) -> str:
+        standing = self._standings.get(listing.name)
+        return str(standing.rank) if standing else "–"
+
+    @admin.display(description="Rating, 95 % interval")
+    def rating(self, listing: Listing) -> str:
+        standing = self._standings.get(listing.name)
+        return f"{standing.rating:.0f} ({standing.low:.0f} – {standing.high:.0f})" if standing else "–"
+
+    @admin.display(description="Votes")
+    def votes(self, listing: Listing) -> str:
+        standing = self._standings.get(listing.name)
+        return str(standing.votes) if standing else "0"
 
     def save_model(self, request: HttpRequest, obj: Listing, form: Any, change: bool) -> None:  # noqa: FBT001
         if "visibility" not in form.changed_data or (not change and obj.visibility == "public"):
@@ -140,7 +162,7 @@ def _plots(numbers: statistics.Daily) -> list[str]:
         ("Active people", numbers.active_users),
     )
     drawn = [
-        plots.lines(labels, [plots.Series(title, [float(n) for n in values])], title=title)
+        plots.lines(labels, [plots.Series(title, [float(n) for n in values])], title=title, counts=True)
         for title, values in told
     ]
     rows = [plots.Bar(name, replies, str(replies)) for name, replies, _ in numbers.models[:20]]

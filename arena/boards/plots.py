@@ -95,10 +95,10 @@ def heat_map(names: Sequence[str], cells: Sequence[Sequence[Cell | None]], *, ti
     return _svg(20 + len(names) * side + PAD, title, parts)
 
 
-def lines(labels: Sequence[str], series: Sequence[Series], *, title: str) -> str:
-    """Lines over equally spaced labels. Where a line has no value, it has a gap."""
+def lines(labels: Sequence[str], series: Sequence[Series], *, title: str, counts: bool = False) -> str:
+    """Lines over equally spaced labels, with a gap where there is no value. `counts` begin at 0, in whole steps."""
     known = [value for one in series for value in one.values if value is not None]
-    low, high = _padded(known or [0.0, 1.0])
+    low, high = (0.0, max(1.0, *known)) if counts and known else _padded(known or [0.0, 1.0])
     top, bottom, left = 8, 200, 38
 
     def x(index: int) -> float:
@@ -109,6 +109,8 @@ def lines(labels: Sequence[str], series: Sequence[Series], *, title: str) -> str
 
     parts = []
     for tick in _ticks(low, high):
+        if counts and tick != int(tick):
+            continue
         parts.append(_line(left, y(tick), WIDTH - PAD, y(tick), "plot__grid"))
         parts.append(_text(left - 4, y(tick) + 4, f"{tick:g}", "plot__tick", anchor="end"))
     for index in _spread(len(labels), 4):

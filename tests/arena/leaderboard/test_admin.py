@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from arena.models import ListingChange, Snapshot, Vote
+from arena.models import Listing, ListingChange, Snapshot, Vote
 from arena.selectors import statistics
 from arena.services import publishing
 from chatsite.accounts.models import User
@@ -107,3 +107,15 @@ def test_the_page_of_the_days_is_for_operators(alice):
     client = Client()
     client.force_login(alice)
     assert client.get("/admin/arena/dailystatistics/").status_code == 302
+
+
+def test_the_entries_show_rank_rating_and_votes(operator):
+    for _ in range(20):
+        make_vote("a", "b", "left")
+        make_vote("b", "a", "tie")
+    Listing.objects.create(name="b", organisation="Beta")
+    Listing.objects.create(name="nobody")
+    page = operator.get("/admin/arena/listing/").content.decode()
+    assert '<td class="field-votes">40</td>' in page
+    assert '<td class="field-rank">2</td>' in page
+    assert '<td class="field-rating">–</td>' in page

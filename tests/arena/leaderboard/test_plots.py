@@ -62,3 +62,11 @@ def test_ticks_are_few_and_inside(low, high):
     ticks = plots._ticks(low, high)
     assert 2 <= len(ticks) <= 6
     assert all(low <= tick <= high for tick in ticks)
+
+
+def test_counts_begin_at_zero_and_go_in_whole_steps():
+    drawn = plots.lines(["a", "b"], [plots.Series("votes", [0.0, 0.0])], title="Votes", counts=True)
+    assert ">0</text>" in drawn
+    assert ">1</text>" in drawn
+    assert "0.5" not in drawn.replace('0.5"', "")
+    assert ">-" not in drawn
