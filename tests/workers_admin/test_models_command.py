@@ -66,6 +66,7 @@ def test_it_adds_a_chat_model_with_everything_that_is_said(models):
         "slots": 3,
         "context_length": 512,
         "template": "",
+        "engine_options": {},
         "description": "Small.",
         "licence": "MIT",
         "system_prompt": "Be brief.",

@@ -53,6 +53,8 @@ STEP_TOKENS_CPU = 128
 STEP_TOKENS_GPU = 2048
 # What a reply gets that says nothing, where the checkpoint says nothing either; llama.cpp's numbers.
 TEMPERATURE, TOP_P = 0.8, 0.95
+# Read once to see which inputs of which layers are large: words, code, numbers and another script.
+SAMPLE = "Once upon a time there was a dog by the sea.\ndef f(x):\n    return x + 1\n1, 2, 3, 42. Où? 你好。"
 # Texts embedded between two steps, so that running replies do not wait for all of them.
 EMBEDDED_AT_ONCE = 4
 
@@ -101,10 +103,11 @@ class TransformersEngine:
         on_cpu = loaded.device == "cpu"
         batch = self._batch(options, slots=slots, context=context, on_cpu=on_cpu)
         # Behind the probe, which compares numbers: those of eight bits are close, and not the same.
+        columns = self._large_columns(batch) if on_cpu and options.load_8bit else {}
         if options.adapters:
             attach(self.model, options.adapters)
         if on_cpu and not options.load_4bit:
-            linears.quicken(self.model, int8=options.load_8bit)
+            linears.quicken(self.model, int8=options.load_8bit, columns=columns)
         if options.compile:
             linears.compile_parts(self.model)
         self.lockstep = isinstance(batch, LockstepBatch)
@@ -193,6 +196,11 @@ class TransformersEngine:
         self._loop.close()
         # The weights go with their last reference, also where a caller keeps the engine.
         self.model = self._batch_of_loop = None
+
+    def _large_columns(self, batch: SlotBatch | LockstepBatch) -> dict[str, torch.Tensor]:
+        ids = list(self.tokenizer(SAMPLE).input_ids)
+        with torch.inference_mode():
+            return linears.large_columns(self.model, lambda: batch.embed([ids]))
 
     def _abilities(self) -> list[Ability]:
         return [*ABILITIES, *(constraints.ABILITIES if self._guide is not None else ())]

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from workers.benchmarks import streams, tax
 from workers.benchmarks.load import check_loopback
 from workers.benchmarks.stack import WorkerBeside, running
+from workers.engines.base import EngineError
 from workers.engines.registry import locate
 from workers.selectors import catalog
 
@@ -52,6 +53,18 @@ class Command(BaseCommand):
         board.add_argument("--votes", type=int, default=20_000, help="(default: %(default)s)")
         votes = import_module("arena.benchmarks.ratings")  # by name: nothing below the arena knows it
         votes.add_arguments(kinds.add_parser("ratings", help=votes.HELP))
+        torch_ = kinds.add_parser(
+            "engine", help="The transformers engine beside plain ways to run the same weights."
+        )
+        torch_.add_argument("checkpoint", help="Folder of a small causal checkpoint with safetensors.")
+        torch_.add_argument("--concurrency", type=int, nargs="+", default=[1, 4, 16])
+        torch_.add_argument(
+            "--tokens", type=int, default=32, help="New tokens a request (default: %(default)s)."
+        )
+        torch_.add_argument("--rounds", type=int, default=2, help="(default: %(default)s)")
+        torch_.add_argument(
+            "--threads", type=int, default=0, help="CPU threads; default: the physical cores."
+        )
         kinds.add_parser("memory", help="Resident memory of the idle default stack.")
 
         numbers = kinds.add_parser(
@@ -75,6 +88,9 @@ class Command(BaseCommand):
     def handle(self, *args: object, kind: str, **options: Any) -> None:
         if kind == "ratings":  # arrays alone: no stack, no data
             self._ratings(options)
+            return
+        if kind == "engine":  # weights alone
+            self._engine(options)
             return
         if PRIVATE not in os.environ:
             self._in_private_data(sys.argv[1:])
@@ -170,6 +186,24 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if not holds:
             raise CommandError("A target was missed; see the rows above.")
+
+    def _engine(self, options: dict[str, Any]) -> None:
+        from workers.benchmarks import engine
+        from workers.engines.cores import usable_cores
+
+        plan = engine.Plan(
+            checkpoint=options["checkpoint"],
+            concurrencies=tuple(options["concurrency"]),
+            tokens=max(2, options["tokens"]),
+            rounds=max(1, options["rounds"]),
+            threads=options["threads"] or usable_cores(),
+        )
+        try:
+            holds = engine.measure(plan, self._say)
+        except EngineError as error:
+            raise CommandError(str(error)) from error
+        if not holds:
+            raise CommandError("The engine is slower than a thread for each request; see the rows above.")
 
     def _memory(self, options: dict[str, Any]) -> bool:
         limit = 1 << 30
