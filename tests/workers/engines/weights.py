@@ -269,3 +269,40 @@ def trained_adapter(base: Path, folder: Path, say: str, *, steps: int = 12) -> P
         optimizer.zero_grad()
     adapted.save_pretrained(folder)
     return folder
+
+
+def tiny_gguf(file: Path, gguf: Any) -> Path:
+    """A llama of one small layer with random weights, as llama.cpp keeps it. `gguf` is the package of that name."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    tokens = [*sorted(ByteLevel.alphabet()), "ab", "</s>"]
+    chance = np.random.default_rng(4)
+    writer = gguf.GGUFWriter(str(file), "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(32)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_rope_dimension_count(8)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * (len(tokens) - 1) + [CONTROL])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(len(tokens) - 1)
+    writer.add_eos_token_id(len(tokens) - 1)
+    writer.add_chat_template(CHAT)
+    shapes = {"attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32), "attn_output": (32, 32)}
+    shapes |= {"ffn_gate": (64, 32), "ffn_up": (64, 32), "ffn_down": (32, 64)}
+    for name, shape in shapes.items():
+        writer.add_tensor(f"blk.0.{name}.weight", chance.normal(0, 0.3, shape).astype("f4"))
+    for name in ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"):
+        writer.add_tensor(f"{name}.weight", np.ones(32, "f4"))
+    writer.add_tensor("token_embd.weight", chance.normal(0, 0.3, (len(tokens), 32)).astype("f4"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from workers.engines.base import Meter, StopSignal
+from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.stopping import StopStrings
 from workers.engines.transformers.rows import Prompt, Row
 from workers.engines.transformers.sampling import Picker, Settings
@@ -23,14 +23,20 @@ class _NoText:
 
 
 def check_slots(model: Any) -> str:
-    """Set the model to the slots' attention and compare; "" when all is well, else why not (and it is set back)."""
+    """Set the model to the slots' attention and compare; "" when all is well, else why not (and it is set back).
+
+    Raises `EngineError` for a model that cannot be run at all.
+    """
     before = model.config._attn_implementation
     texts = [_text(model, FIRST, 3), _text(model, SECOND, 7)]
     with torch.inference_mode():
         try:
             expected = [model(input_ids=ids).logits[0, -1].float() for ids in texts]
         except Exception as error:
-            return f"it cannot be asked plainly ({type(error).__name__})"
+            first = (str(error).strip().splitlines() or [""])[0][:200]
+            raise EngineError(
+                f"The checkpoint was loaded and cannot be run ({type(error).__name__}: {first})."
+            ) from error
         why = _compare(model, texts, expected)
     if why:
         _set_attention(model, before)
