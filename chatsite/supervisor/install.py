@@ -177,13 +177,25 @@ class Venv:
 
 
 def requirements(root: Path, extras: Sequence[str]) -> list[str]:
-    """The project's dependencies, as `pyproject.toml` lists them."""
+    """The project's dependencies, as `pyproject.toml` lists them; an extra that names another brings that one's."""
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        listed = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+        optional = project["optional-dependencies"]
+        listed = [project["dependencies"], *(_of_extra(optional, project["name"], extra) for extra in extras)]
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise InstallError(f"pyproject.toml cannot be read: {error!r}. Is the checkout complete?") from None
-    return [requirement for group in listed for requirement in group]
+    # Two extras may bring the same.
+    return list(dict.fromkeys(requirement for group in listed for requirement in group))
+
+
+def _of_extra(optional: dict[str, list[str]], name: str, extra: str) -> Iterator[str]:
+    """Pip could not look up the project itself: it runs from its checkout and is on no index."""
+    for requirement in optional[extra]:
+        if requirement.startswith(f"{name}[") and requirement.endswith("]"):
+            for other in requirement[len(name) + 1 : -1].split(","):
+                yield from _of_extra(optional, name, other.strip())
+        else:
+            yield requirement
 
 
 def run_with_progress(command: list[str]) -> None:

@@ -256,10 +256,19 @@ def test_the_constraints_name_releases_only():
     assert all(line.count("==") == 1 and "/" not in line and "@" not in line for line in lines)
 
 
+def test_an_extra_may_name_another_one(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "site"\ndependencies = ["a"]\n'
+        '[project.optional-dependencies]\nhf = ["b", "c"]\ntrain = ["site[hf]", "d", "a"]\n'
+    )
+
+    assert install.requirements(tmp_path, ["train", "hf"]) == ["a", "b", "c", "d"]
+
+
 def test_every_dependency_is_pinned():
 
     pinned = {normal(line.split("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    listed = install.requirements(ROOT, ["dev", "eval"])
+    listed = install.requirements(ROOT, ["dev", "eval", "hf", "train"])
 
     names = {normal(re.split(r"[\[<>=;! ]", requirement)[0]) for requirement in listed}
     assert names - pinned == set()
