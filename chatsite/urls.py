@@ -12,6 +12,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("v1/", include("workers.api.urls")),
     path("api/v1/token_check", TokenCheckView.as_view(), name="token_check"),  # FastChat's clients ask there
+    path("v1/", include("training.api.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("", include("chatsite.accounts.urls")),

@@ -8,6 +8,7 @@ from django.test import Client
 
 from chatsite.accounts.services import api_keys
 from tests.workers.api.conftest import error_of
+from training.api.urls import urlpatterns as training_urlpatterns
 from workers.api.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def every_endpoint() -> list[tuple[str, str]]:
     """(method, path) of each address under /v1, with something made up for its variables."""
     found = []
-    for pattern in urlpatterns:
+    for pattern in [*urlpatterns, *training_urlpatterns]:
         path = re.sub(r"<[^>]+>", "made-up", str(pattern.pattern))
         view: Any = pattern.callback.view_class  # type: ignore[attr-defined] # of Django's `as_view`
         found += [(method, f"/v1/{path}") for method in view.http_method_names if hasattr(view, method)]

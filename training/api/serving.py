@@ -1,0 +1,70 @@
+"""What clients may do with fine-tuning jobs. Somebody else's does not exist."""
+
+from collections.abc import Callable
+
+from chatsite.accounts.models import ApiKey, User
+from training.api.protocol import JobRequest
+from training.models import Job
+from training.services import jobs
+from workers.api import errors
+from workers.api.files.serving import find as find_file
+from workers.api.models.serving import find as find_model
+from workers.models import ApiFile
+
+
+def create(api_key: ApiKey, request: JobRequest) -> Job:
+    chat_model = find_model(request.model)
+    owner = api_key.owner
+    training_file = _examples(owner, request.training_file, "training_file")
+    validation = request.validation_file and _examples(owner, request.validation_file, "validation_file")
+    try:
+        job = jobs.create(
+            owner=owner,
+            api_key=api_key,
+            base_model=chat_model.name,
+            training_file=training_file,
+            validation_file=validation or None,
+            method=request.method,
+            hyperparameters=request.hyperparameters,
+            suffix=request.suffix,
+            seed=request.seed,
+            metadata=request.metadata,
+        )
+    except jobs.TooMany:
+        raise errors.Busy(
+            f"You have {jobs.MOST_OPEN} jobs under way, the most there can be. Wait for one to end.",
+            code="too_many_jobs",
+            headers=errors.NO_RETRY,
+        ) from None
+    job.refresh_from_db()
+    return job
+
+
+def _examples(owner: User, public_id: str, param: str) -> ApiFile:
+    file = find_file(owner, public_id, param=param)
+    if file.purpose != ApiFile.Purpose.FINE_TUNE:
+        raise errors.InvalidParameter(
+            param, f"names a file for '{file.purpose}'. Upload it with the purpose 'fine-tune'."
+        )
+    return file
+
+
+def find(owner: User, public_id: str) -> Job:
+    job = Job.objects.filter(owner=owner, public_id=public_id[:40]).first()
+    if job is None:
+        raise errors.NotFound(f"There is no fine-tuning job '{public_id[:60]}'.", code="job_not_found")
+    return job
+
+
+def change(job: Job, how: Callable[..., None]) -> None:
+    """Cancel, pause or resume it."""
+    try:
+        how(job=job)
+    except jobs.WrongState as error:
+        raise errors.InvalidRequest(
+            f"The job is '{error.status}': it cannot be {_PAST[how]} now.", code="wrong_job_state"
+        ) from None
+    job.refresh_from_db()
+
+
+_PAST = {jobs.cancel: "cancelled", jobs.pause: "paused", jobs.resume: "resumed"}

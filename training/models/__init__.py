@@ -1,0 +1,3 @@
+from training.models.jobs import Checkpoint, Job, JobEvent
+
+__all__ = ["Checkpoint", "Job", "JobEvent"]
