@@ -15,13 +15,13 @@ import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from workers.engines import base, registry
 from workers.engines.base import Engine, EngineError, StopSignal
 from workers.engines.registry import EngineSpec
+from workers.engines.transformers.options import TransformersOptions
 from workers.protocol import (
     ChatMessage,
     Delta,
@@ -89,15 +89,9 @@ def engine_of(checkpoint: str) -> str:
 def _engine_options(engine: str, options: dict[str, Any]) -> dict[str, Any]:
     if not options:
         return {}
-    takes_options = {field.name: field.type for field in fields(EngineSpec)}
-    if engine not in takes_options:
+    if engine != "transformers":
         raise EngineError(f"The engine {engine} has no option {', '.join(options)}.")
-    kind = type(getattr(EngineSpec("", "", ""), engine))
-    known = [field.name for field in fields(kind)]
-    for option in options:
-        if option not in known:
-            raise EngineError(f"The engine {engine} has no option {option!r}; it has {', '.join(known)}.")
-    return {engine: kind(**options)}
+    return {"transformers": TransformersOptions.read(options)}
 
 
 class LocalModel:

@@ -67,14 +67,17 @@ def test_a_parameter_that_does_not_exist_is_named(parrot):
         parrot.chat("Hi", temprature=1)
 
 
-def test_what_an_engine_cannot_do_is_refused():
-    with load_model("slots=1", engine="scripted") as model, pytest.raises(GenerationError):
-        model.chat("Hi", repetition_penalty=1.5)
+def test_a_refusal_has_its_code():
+    with load_model("context=2", engine="scripted") as model, pytest.raises(GenerationError) as refusal:
+        model.chat("one two three")
+    assert refusal.value.code is ErrorCode.CONTEXT_OVERFLOW
 
 
 def test_options_of_another_engine_are_refused():
     with pytest.raises(EngineError, match=r"scripted has no option .*device"):
         load_model("", engine="scripted", device="cpu")
+    with pytest.raises(EngineError, match="devise"):
+        load_model("/m/folder", devise="cpu")
     with pytest.raises(EngineError, match="is not an engine"):
         load_model("", engine="steam")
 

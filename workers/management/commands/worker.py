@@ -8,9 +8,10 @@ from django.db import DatabaseError
 
 from workers.engines.base import EngineError
 from workers.engines.registry import FACTORIES, EngineSpec
-from workers.engines.transformers.options import DEVICES, DTYPES, TransformersOptions
+from workers.engines.transformers.options import TransformersOptions
 from workers.models import ChatModel
 from workers.protocol import MOST_SLOTS
+from workers.terminal.engine_options import add_transformers_options, transformers_options
 
 
 class Command(BaseCommand):
@@ -52,7 +53,7 @@ class Command(BaseCommand):
             help="Start the upstream engine's server as a child, wait for it, restart and end it: "
             '"vllm serve MODEL --host 127.0.0.1 --port {port}".',
         )
-        _add_transformers_options(parser)
+        _add_adapter_option(add_transformers_options(parser))
         parser.add_argument(
             "--template",
             metavar="NAME",
@@ -114,7 +115,7 @@ class Command(BaseCommand):
         )
 
     def _transformers(self, known: dict[str, Any], options: dict[str, Any]) -> TransformersOptions:
-        given = {name: options[name] for name in TRANSFORMERS if options[name] is not None}
+        given = transformers_options(options)
         adapters = dict(_adapter(text) for text in options["adapter"] or ())
         if adapters:
             given["adapters"] = adapters
@@ -147,39 +148,8 @@ class Command(BaseCommand):
         }
 
 
-TRANSFORMERS = (
-    "device",
-    "dtype",
-    "num_gpus",
-    "max_gpu_memory",
-    "load_8bit",
-    "load_4bit",
-    "cpu_offload",
-    "attn_implementation",
-    "compile",
-    "revision",
-    "trust_remote_code",
-)
-
-
-def _add_transformers_options(parser: CommandParser) -> None:
-    group = parser.add_argument_group("transformers engine")
-    add = group.add_argument
-    add("--device", choices=DEVICES, help="Default: the first that is there.")
-    add("--dtype", choices=DTYPES, help="Default: auto, the checkpoint's own or what suits the device.")
-    add("--num-gpus", type=int, help="Spread the layers over so many.")
-    add("--max-gpu-memory", metavar="SIZE", help="Of each GPU, for example 20GiB.")
-    for name, text in (
-        ("--load-8bit", "Eight bits a weight: less memory, and quicker on a CPU."),
-        ("--load-4bit", "Four bits a weight (bitsandbytes)."),
-        ("--cpu-offload", "Keep in the machine's memory what does not fit on the GPU."),
-        ("--compile", "torch.compile on the parts that it can help; needs a C++ compiler."),
-        ("--trust-remote-code", "Run Python files that lie beside the weights. They can do anything."),
-    ):
-        add(name, action="store_true", default=None, help=text)
-    add("--attn-implementation", metavar="NAME", help="Of transformers; default: the engine's own.")
-    add("--revision", metavar="NAME", help="Branch, tag or commit on the hub.")
-    add(
+def _add_adapter_option(group: Any) -> None:
+    group.add_argument(
         "--adapter",
         action="append",
         metavar="NAME=PLACE",
