@@ -7,101 +7,35 @@ step it wants a certificate for tokenizer and template, estimates memory, and me
 fastest. A folder with an unfinished run goes on where its last checkpoint is; the same settings are needed for that.
 """
 
-import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
-from transformers import EarlyStoppingCallback, HfArgumentParser, PrinterCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import PrinterCallback, set_seed
 
 from training import tokenizing
 from training.data import packing
 from training.data.certificate import packed_check
 from training.data.packing import Layout
-from training.files import FileProblem
-from training.recipes import checkpoints, estimate, manifest, probe, rows
-from training.recipes.arguments import Adapter, Data, Model, translated
+from training.recipes import checkpoints, common, manifest, probe, rows
+from training.recipes.common import Told
 from training.recipes.progress import Progress
 from training.recipes.refusals import Refusal
 from training.recipes.tensors import is_windowed, losses
-from training.recipes.trainer import RowTrainer, Samples, Teller
+from training.recipes.trainer import RowTrainer
 
 _PADDED: Layout = "padded"
 PACKED_ROWS = 4
 """Rows on which packed and unpacked losses are compared before the start."""
 
 
-@dataclass(slots=True)
-class Told:
-    """The arguments of a run."""
-
-    model: Model
-    data: Data
-    adapter: Adapter
-    training: TrainingArguments
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.training.output_dir or ".")
-
-    @property
-    def distributed(self) -> bool:
-        return self.training.world_size > 1 or bool(self.training.deepspeed) or bool(self.training.fsdp)
-
-    @property
-    def mixed(self) -> bool:
-        return bool(self.training.bf16 or self.training.fp16)
-
-    def settings(self) -> dict[str, Any]:
-        parts = (self.model, self.data, self.adapter)
-        own = {name: value for part in parts for name, value in dataclasses.asdict(part).items()}
-        return manifest.decisive({**_settings(self.training), **own})
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 2 for a refusal, which is printed and told."""
-    told = parse(sys.argv[1:] if arguments is None else arguments)
-    progress = Progress(told.data.progress, first=told.training.process_index == 0)
-    try:
-        run(told, progress)
-    except Refusal as refusal:
-        progress.tell("refused", field=refusal.field, message=str(refusal))
-        sys.stderr.write(f"Refused: {refusal}\n")
-        return 2
-    return 0
-
-
-def parse(arguments: Sequence[str]) -> Told:
-    current, notes = translated(arguments)
-    for note in notes:
-        sys.stderr.write(f"--{note.old} {note.new}\n")
-    parser = HfArgumentParser(cast("Any", (Model, Data, Adapter, TrainingArguments)))
-    parser.set_defaults(**defaults())
-    model, data, adapter, training = parser.parse_args_into_dataclasses(current)
-    training.remove_unused_columns = False
-    training.label_names = ["labels"]
-    return Told(model, data, adapter, training)
-
-
-def defaults() -> dict[str, Any]:
-    """Where ours differ from transformers'."""
-    return {
-        "logging_steps": 10,
-        "logging_first_step": True,
-        "disable_tqdm": True,
-        "lr_scheduler_type": "cosine",
-    }
+    return common.main(run, arguments)
 
 
 def run(told: Told, progress: Progress) -> None:
     """Raises `Refusal`."""
-    try:
-        speech = tokenizing.load(told.model.model, told.model.template)
-    except FileProblem as error:
-        raise Refusal("model", str(error)) from None
+    speech = common.speech_of(told)
     certificate = rows.certified(speech, told.data.data)
     length, limit = told.data.max_length, told.data.limit
     train = rows.read(speech, certificate, told.data.data, max_length=length, limit=limit)
@@ -111,7 +45,7 @@ def run(told: Told, progress: Progress) -> None:
         else None
     )
     settings = {**told.settings(), "data_sha256": train.digest, "certificate": certificate.key}
-    before = _begin(told, settings)
+    before = common.begin(told, settings)
     progress.tell(
         "start", data=train.as_dict(), certificate=certificate.as_dict(), resumed=before is not None
     )
@@ -122,7 +56,8 @@ def run(told: Told, progress: Progress) -> None:
     model = checkpoints.with_adapter(
         model, told.model, told.adapter, checkpointing=bool(told.training.activation_checkpointing)
     )
-    _check_memory(told, model, train, progress)
+    longest = min(length, max(train.lengths))
+    common.check_memory(told, model, told.training.per_device_train_batch_size * longest, progress)
     layout = _layout(told, model, speech, train, before, progress)
     if layout != "padded":
         some = sorted(train.examples, key=len)[:PACKED_ROWS]
@@ -131,75 +66,34 @@ def run(told: Told, progress: Progress) -> None:
         if not certificate.valid:
             raise Refusal("layout", f"{certificate.problem} Use --layout padded.")
 
-    collator = rows.Collator(layout, speech.pad, told.model.attention, is_windowed(model.config))
     trainer = RowTrainer(
         layout=layout,
         model=model,
         args=told.training,
-        data_collator=collator,
+        data_collator=rows.Collator(layout, speech.pad, told.model.attention, is_windowed(model.config)),
         train_dataset=rows.RowSet(train.examples, layout, length, seed=told.training.seed),
         eval_dataset=(
             rows.RowSet(evaluated.examples, "padded", length, seed=0) if evaluated is not None else None
         ),
-        callbacks=_callbacks(told, speech, progress),
+        callbacks=common.callbacks(told, speech, progress),
     )
     trainer.remove_callback(PrinterCallback)  # it would print between our lines
     set_seed(told.training.seed)  # the probe may have drawn random numbers
-    last = _last_checkpoint(told.folder) if before else None
+    last = common.last_checkpoint(told.folder) if before else None
     result = trainer.train(resume_from_checkpoint=last)
-    _save(told, trainer, speech)
-    if trainer.is_world_process_zero():
-        summary = {
-            "recipe": "sft",
-            "settings": settings,
-            "config_hash": manifest.config_hash(settings),
-            "layout": layout,
-            "base": told.model.model,
-            "kind": "checkpoint" if told.model.method == "full" else "adapter",
-            "template": speech.template.source,
-            "certificate": certificate.as_dict(),
-            "data": train.as_dict(),
-            "metrics": result.metrics,
-            "history": trainer.state.log_history,
-            "best_checkpoint": trainer.state.best_model_checkpoint,
-            "peak_memory": estimate.peak_memory(),
-            "versions": manifest.versions(),
-            "commit": manifest.commit(),
-        }
-        manifest.write(told.folder / manifest.MANIFEST, summary)
-        progress.tell("done", folder=str(told.folder), metrics=result.metrics)
-
-
-def _settings(training: TrainingArguments) -> dict[str, Any]:
-    found: dict[str, Any] = training.to_dict()
-    return found
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    found: str | None = get_last_checkpoint(str(folder))
-    return found
-
-
-def _begin(told: Told, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Only the first process writes; the others read what it found before."""
-    if told.training.process_index == 0:
-        return manifest.start(told.folder, settings, fresh=told.data.fresh)
-    path = told.folder / manifest.RUN
-    return manifest.read(path) if path.is_file() and _last_checkpoint(told.folder) else None
-
-
-def _check_memory(told: Told, model: Any, train: rows.Rows, progress: Progress) -> None:
-    longest = min(told.data.max_length, max(train.lengths))
-    found = estimate.estimate(
-        model,
-        tokens=told.training.per_device_train_batch_size * longest,
-        checkpointing=bool(told.training.activation_checkpointing),
-        mixed=told.mixed,
-        shards=told.training.world_size if told.training.deepspeed or told.training.fsdp else 1,
+    common.save(told, trainer, speech)
+    common.finish(
+        told,
+        trainer,
+        progress,
+        recipe="sft",
+        settings=settings,
+        metrics=result.metrics,
+        template=speech.template.source,
+        certificate=certificate,
+        data=train.as_dict(),
+        layout=layout,
     )
-    progress.tell("estimate", **found.as_dict())
-    if not told.data.force:
-        estimate.check(found)
 
 
 def _layout(
@@ -264,32 +158,6 @@ def _shares(train: rows.Rows, layout: Layout, told: Told, speech: tokenizing.Spe
     chosen = ([[train.examples[index] for index in row] for row in batch] for batch in batches[:100])
     found = packing.shares(packing.collate(batch, pad=speech.pad) for batch in chosen)
     return {name: round(value, 4) for name, value in found.items()}
-
-
-def _callbacks(told: Told, speech: tokenizing.Speech, progress: Progress) -> list[Any]:
-    found: list[Any] = [Teller(progress)]
-    if told.data.sample_prompt:
-        found.append(Samples(speech, told.data.sample_prompt, progress))
-    if told.data.early_stopping:
-        if not told.data.eval_data:
-            raise Refusal("early_stopping", "Early stopping needs --eval_data.")
-        told.training.load_best_model_at_end = True
-        told.training.metric_for_best_model = told.training.metric_for_best_model or "eval_loss"
-        told.training.greater_is_better = False
-        found.append(EarlyStoppingCallback(told.data.early_stopping))
-    return found
-
-
-def _save(told: Told, trainer: RowTrainer, speech: tokenizing.Speech) -> None:
-    """The weights as safetensors. Trainer gathers sharded ones piece by piece (ZeRO-3, FSDP)."""
-    if trainer.is_fsdp_enabled:
-        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
-    trainer.save_model()
-    if not trainer.is_world_process_zero():
-        return
-    checkpoints.save_tokenizer(speech, told.folder)
-    if told.adapter.merge and told.model.method != "full":
-        checkpoints.merge(told.model, told.folder, speech, told.folder / "merged")
 
 
 if __name__ == "__main__":

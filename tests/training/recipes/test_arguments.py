@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from training.recipes import sft
+from training.recipes import common
 from training.recipes.arguments import translated
 
 # From FastChat's README ("Fine-tuning Vicuna-7B with Local GPUs") and its docs/training.md. Without --bf16, --tf32
@@ -26,7 +26,7 @@ LORA = """
 
 
 def test_fastchats_command_for_vicuna_is_understood():
-    told = sft.parse(VICUNA.split())
+    told = common.parse(VICUNA.split())
     assert told.model.model == "meta-llama/Llama-2-7b-hf"
     assert told.data.data == ["data/dummy_conversation.json"]
     assert told.data.max_length == 2048
@@ -38,7 +38,7 @@ def test_fastchats_command_for_vicuna_is_understood():
 
 
 def test_fastchats_command_for_qlora_is_understood():
-    told = sft.parse(LORA.split())
+    told = common.parse(LORA.split())
     assert told.model.method == "qlora"
     assert told.adapter.lora_targets == ["q_proj", "v_proj"]
     assert told.data.eval_data == ["b.json"]
@@ -65,10 +65,10 @@ def test_old_names_become_new_ones(old, new):
 
 
 def test_each_translation_is_told(capsys):
-    sft.parse(LORA.split())
+    common.parse(LORA.split())
     assert "--q_lora is --method qlora" in capsys.readouterr().err
 
 
 def test_an_unknown_argument_is_refused():
     with pytest.raises(ValueError, match="--no_such_thing"):
-        sft.parse([*LORA.split(), "--no_such_thing", "1"])
+        common.parse([*LORA.split(), "--no_such_thing", "1"])

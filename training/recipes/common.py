@@ -1,0 +1,200 @@
+"""What every recipe does around its own steps: arguments, the folder's two files, the memory, saving.
+
+A recipe is a function `run(told, progress)` that raises `Refusal`, and `main` runs it.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from transformers import EarlyStoppingCallback, HfArgumentParser, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from training import tokenizing
+from training.data.certificate import Certificate
+from training.files import FileProblem
+from training.recipes import checkpoints, estimate, manifest
+from training.recipes.arguments import Adapter, Data, Model, translated
+from training.recipes.progress import Progress
+from training.recipes.refusals import Refusal
+from training.recipes.trainer import Samples, Teller
+
+
+@dataclass(slots=True)
+class Told:
+    """The arguments of a run."""
+
+    model: Model
+    data: Data
+    adapter: Adapter
+    training: TrainingArguments
+    more: Any = None
+    """A recipe's own arguments: a dataclass."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.training.output_dir or ".")
+
+    @property
+    def distributed(self) -> bool:
+        return self.training.world_size > 1 or bool(self.training.deepspeed) or bool(self.training.fsdp)
+
+    @property
+    def mixed(self) -> bool:
+        return bool(self.training.bf16 or self.training.fp16)
+
+    @property
+    def first(self) -> bool:
+        return bool(self.training.process_index == 0)
+
+    def settings(self) -> dict[str, Any]:
+        parts = [part for part in (self.model, self.data, self.adapter, self.more) if part is not None]
+        own = {name: value for part in parts for name, value in dataclasses.asdict(part).items()}
+        return manifest.decisive({**self.training.to_dict(), **own})
+
+
+def main(
+    run: Callable[[Told, Progress], None],
+    arguments: Sequence[str] | None = None,
+    *,
+    training: type[TrainingArguments] = TrainingArguments,
+    more: type | None = None,
+    **defaults: Any,
+) -> int:
+    """The exit status: 2 for a refusal, which is printed and told."""
+    told = parse(sys.argv[1:] if arguments is None else arguments, training=training, more=more, **defaults)
+    progress = Progress(told.data.progress, first=told.first)
+    try:
+        run(told, progress)
+    except Refusal as refusal:
+        progress.tell("refused", field=refusal.field, message=str(refusal))
+        sys.stderr.write(f"Refused: {refusal}\n")
+        return 2
+    return 0
+
+
+def parse(
+    arguments: Sequence[str],
+    *,
+    training: type[TrainingArguments] = TrainingArguments,
+    more: type | None = None,
+    **defaults: Any,
+) -> Told:
+    current, notes = translated(arguments)
+    for note in notes:
+        sys.stderr.write(f"--{note.old} {note.new}\n")
+    kinds = [Model, Data, Adapter, training, *([more] if more else [])]
+    parser = HfArgumentParser(cast("Any", kinds))
+    # Where ours differ from transformers'.
+    ours = {
+        "logging_steps": 10,
+        "logging_first_step": True,
+        "disable_tqdm": True,
+        "lr_scheduler_type": "cosine",
+    }
+    parser.set_defaults(**ours, **defaults)
+    found = parser.parse_args_into_dataclasses(current)
+    told = Told(*found)
+    told.training.remove_unused_columns = False
+    told.training.label_names = ["labels"]
+    return told
+
+
+def speech_of(told: Told) -> tokenizing.Speech:
+    try:
+        return tokenizing.load(told.model.model, told.model.template)
+    except FileProblem as error:
+        raise Refusal("model", str(error)) from None
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    found: str | None = get_last_checkpoint(str(folder))
+    return found
+
+
+def begin(told: Told, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """What is known of an unfinished run in the folder. Only the first process writes; the others read."""
+    if told.first:
+        return manifest.start(told.folder, settings, fresh=told.data.fresh)
+    path = told.folder / manifest.RUN
+    return manifest.read(path) if path.is_file() and last_checkpoint(told.folder) else None
+
+
+def check_memory(told: Told, model: Any, tokens: int, progress: Progress) -> None:
+    """`tokens` are those of a batch on one device. Raises `Refusal` when it cannot fit."""
+    found = estimate.estimate(
+        model,
+        tokens=tokens,
+        checkpointing=bool(told.training.activation_checkpointing),
+        mixed=told.mixed,
+        shards=told.training.world_size if told.training.deepspeed or told.training.fsdp else 1,
+    )
+    progress.tell("estimate", **found.as_dict())
+    if not told.data.force:
+        estimate.check(found)
+
+
+def callbacks(told: Told, speech: tokenizing.Speech, progress: Progress) -> list[Any]:
+    found: list[Any] = [Teller(progress)]
+    if told.data.sample_prompt:
+        found.append(Samples(speech, told.data.sample_prompt, progress))
+    if told.data.early_stopping:
+        if not told.data.eval_data:
+            raise Refusal("early_stopping", "Early stopping needs --eval_data.")
+        told.training.load_best_model_at_end = True
+        told.training.metric_for_best_model = told.training.metric_for_best_model or "eval_loss"
+        told.training.greater_is_better = False
+        found.append(EarlyStoppingCallback(told.data.early_stopping))
+    return found
+
+
+def save(told: Told, trainer: Trainer, speech: tokenizing.Speech) -> None:
+    """The weights as safetensors. Trainer gathers sharded ones piece by piece (ZeRO-3, FSDP)."""
+    if trainer.is_fsdp_enabled:
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+    trainer.save_model()
+    if not trainer.is_world_process_zero():
+        return
+    checkpoints.save_tokenizer(speech, told.folder)
+    if told.adapter.merge and told.model.method != "full":
+        checkpoints.merge(told.model, told.folder, speech, told.folder / "merged")
+
+
+def finish(
+    told: Told,
+    trainer: Trainer,
+    progress: Progress,
+    *,
+    recipe: str,
+    settings: dict[str, Any],
+    metrics: dict[str, Any],
+    template: str,
+    certificate: Certificate | None,
+    data: dict[str, Any],
+    layout: str = "padded",
+) -> None:
+    """Writes the manifest, as the last file of all."""
+    if not trainer.is_world_process_zero():
+        return
+    summary = {
+        "recipe": recipe,
+        "settings": settings,
+        "config_hash": manifest.config_hash(settings),
+        "layout": layout,
+        "base": told.model.model,
+        "kind": "checkpoint" if told.model.method == "full" else "adapter",
+        "template": template,
+        "certificate": certificate.as_dict() if certificate else None,
+        "data": data,
+        "metrics": metrics,
+        "history": trainer.state.log_history,
+        "best_checkpoint": trainer.state.best_model_checkpoint,
+        "peak_memory": estimate.peak_memory(),
+        "versions": manifest.versions(),
+        "commit": manifest.commit(),
+    }
+    manifest.write(told.folder / manifest.MANIFEST, summary)
+    progress.tell("done", folder=str(told.folder), metrics=metrics)
