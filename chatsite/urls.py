@@ -10,9 +10,9 @@ urlpatterns = [
     # Before the admin's own log-in page, which knows neither limits nor the audit trail.
     path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
+    path("v1/", include("training.api.urls")),  # first: it can delete models as well
     path("v1/", include("workers.api.urls")),
     path("api/v1/token_check", TokenCheckView.as_view(), name="token_check"),  # FastChat's clients ask there
-    path("v1/", include("training.api.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("", include("chatsite.accounts.urls")),

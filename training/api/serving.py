@@ -6,10 +6,12 @@ from chatsite.accounts.models import ApiKey, User
 from training.api.protocol import JobRequest
 from training.models import Job
 from training.services import jobs
+from workers import client
 from workers.api import errors
 from workers.api.files.serving import find as find_file
 from workers.api.models.serving import find as find_model
-from workers.models import ApiFile
+from workers.models import ApiFile, ChatModel
+from workers.services import catalog
 
 
 def create(api_key: ApiKey, request: JobRequest) -> Job:
@@ -54,6 +56,20 @@ def find(owner: User, public_id: str) -> Job:
     if job is None:
         raise errors.NotFound(f"There is no fine-tuning job '{public_id[:60]}'.", code="job_not_found")
     return job
+
+
+def delete_model(owner: User, name: str) -> None:
+    """Take a fine-tuned chat model of `owner`'s out of the catalog. One that a worker still hosts is hidden instead."""
+    chat_model = find_model(name)
+    if not Job.objects.filter(owner=owner, fine_tuned_model=chat_model.name).exists():
+        raise errors.Forbidden(
+            "You can delete the models that your own fine-tuning jobs made, and no others."
+        )
+    if client.is_served(chat_model.name):
+        # Its worker's next heartbeat would enter it anew.
+        catalog.set_published(chat_models=ChatModel.objects.filter(pk=chat_model.pk), published=False)
+    else:
+        catalog.remove(chat_model=chat_model)
 
 
 def change(job: Job, how: Callable[..., None]) -> None:

@@ -6,6 +6,7 @@ from training.api import views
 
 app_name = "v1_training"
 urlpatterns = [
+    path("models/<path:name>", views.ModelView.as_view(), name="model"),
     path("fine_tuning/jobs", views.JobListView.as_view(), name="jobs"),
     path("fine_tuning/jobs/<str:public_id>", views.JobView.as_view(), name="job"),
     path("fine_tuning/jobs/<str:public_id>/events", views.JobEventsView.as_view(), name="job_events"),

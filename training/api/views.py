@@ -13,6 +13,15 @@ from workers.api import pages
 from workers.api.authentication import api_key_of, owner_of
 from workers.api.base import ApiView, json_response
 from workers.api.body import read_json
+from workers.api.models.views import ModelView as CatalogModelView
+
+
+class ModelView(CatalogModelView):
+    """The catalog's, and `DELETE` for what one has trained."""
+
+    def delete(self, request: Request, name: str) -> HttpResponse:
+        serving.delete_model(owner_of(request), name)
+        return json_response({"id": name, "object": "model", "deleted": True})
 
 
 class JobListView(ApiView):

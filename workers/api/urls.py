@@ -8,6 +8,7 @@ from workers.api.completions.views import CompletionsView
 from workers.api.embeddings.views import EmbeddingsView
 from workers.api.files.views import FileContentView, FileListView, FileView
 from workers.api.models.views import ModelListView, ModelView
+from workers.api.moderations.views import ModerationsView
 from workers.api.responses.views import (
     ResponseCancelView,
     ResponseItemsView,
@@ -35,6 +36,7 @@ urlpatterns = [
     path("detokenize", DetokenizeView.as_view(), name="detokenize"),
     path("chat/completions/<str:public_id>", StoredView.as_view(), name="stored_completion"),
     path("chat/completions/<str:public_id>/messages", StoredMessagesView.as_view(), name="stored_messages"),
+    path("moderations", ModerationsView.as_view(), name="moderations"),
     path("responses", ResponseListView.as_view(), name="responses"),
     path("responses/<str:public_id>", ResponseView.as_view(), name="response"),
     path("responses/<str:public_id>/cancel", ResponseCancelView.as_view(), name="response_cancel"),

@@ -8,10 +8,12 @@ import pytest
 from celery import current_app
 
 from chatsite.accounts.services import api_keys
+from tests.factories import make_chat_model
 from tests.workers.api.conftest import Api, _fresh_threads, api, error_of, key  # noqa: F401 - fixtures
 from tests.workers.api.test_files import jsonl, upload
 from training.models import Job
 from training.services import jobs, starting
+from workers.models import ChatModel
 
 EXAMPLE = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 PATH = "/v1/fine_tuning/jobs"
@@ -204,3 +206,43 @@ def test_a_training_worker_that_falls_silent_counts_as_gone(valkey):
 
     assert starting.workers() == ["train@here"]
     assert 0 < valkey.ttl(f"{starting.ALIVE_PREFIX}train@here") <= starting.ALIVE_SECONDS
+
+
+# --- the models that come of it ----------------------------------------------------------------------------
+
+
+def delete_model(api: Api, name: str) -> Any:  # noqa: F811
+    return api._client.delete(f"/v1/models/{name}", headers=api.headers)
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_ones_own_fine_tuned_model_can_be_deleted(api, make, workers_client, served):  # noqa: F811
+    make(suffix="poet")
+    job = Job.objects.get()
+    jobs.begin(job=job)
+    jobs.succeed(job=job, fine_tuned_model=job.result_name)
+    make_chat_model(job.result_name)
+    if served:
+        workers_client.host_script(job.result_name)
+
+    assert delete_model(api, job.result_name).json() == {
+        "id": job.result_name,
+        "object": "model",
+        "deleted": True,
+    }
+
+    assert api.get(f"/v1/models/{job.result_name}").status_code == 404
+    assert ChatModel.objects.filter(name=job.result_name).exists() == served
+
+
+def test_no_other_model_can_be_deleted(api, bob, make):  # noqa: F811
+    make()
+    job = Job.objects.get()
+    job.owner, job.fine_tuned_model = bob, "bobs"
+    job.save()
+    make_chat_model("bobs")
+
+    for name in ("parrot", "bobs"):
+        assert error_of(delete_model(api, name))["code"] == "permission_denied"
+    assert error_of(delete_model(api, "nobody"))["code"] == "model_not_found"
+    assert ChatModel.objects.count() == 2

@@ -46,7 +46,7 @@ def test_the_error_for_a_slash_too_many_says_so(db):
         ("options", "/v1/chat/completions", "GET, POST, HEAD"),
         ("trace", "/v1/chat/completions", "GET, POST, HEAD"),
         ("post", "/v1/models", "GET, HEAD"),
-        ("delete", "/v1/models/parrot", "GET, HEAD"),
+        ("post", "/v1/models/parrot", "GET, DELETE, HEAD"),
     ],
 )
 def test_a_wrong_method_is_405_and_names_the_right_one(api, method, path, allowed):
