@@ -17,6 +17,11 @@ EVERYTHING = "all"
 ALL_TIME = ""
 
 
+def third_of(day: str) -> str:
+    """The ten days or so that a day is in: 2026-11-0x until the 10th, 2026-11-1x until the 20th, then 2026-11-2x."""
+    return f"{day[:8]}{min(2, (int(day[8:]) - 1) // 10)}x"
+
+
 class PairCounter(models.Model):
     """The votes of one slice and one period on two chat models, the first of which stood on the left.
 
@@ -26,7 +31,9 @@ class PairCounter(models.Model):
 
     slice = models.CharField(max_length=80, help_text="“all”, “language:de”, “category:coding”, …")
     period = models.CharField(
-        max_length=10, blank=True, help_text="A day (2026-11-24), a month (2026-11), or empty: since ever."
+        max_length=10,
+        blank=True,
+        help_text="A day (2026-11-24), a third of a month (2026-11-2x: from the 21st), a month, or empty: since ever.",
     )
     left = models.CharField(max_length=200)
     right = models.CharField(max_length=200)

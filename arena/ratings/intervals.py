@@ -138,7 +138,14 @@ def bootstrap(counts: PairCounts, rounds: int, *, seed: int = 0, prior: float | 
         i, j = left[chosen], right[chosen]
         wins[:, i, j] += drawn[:, chosen] * result
         games[:, i, j] += drawn[:, chosen]
-    return Bootstrap(counts.models, CENTRE + POINTS * solve_batch(wins, games, prior=prior))
+    whole = solve_batch(*_whole(counts), prior=prior)[0]
+    return Bootstrap(counts.models, CENTRE + POINTS * solve_batch(wins, games, prior=prior, start=whole))
+
+
+def _whole(counts: PairCounts) -> tuple[Floats, Floats]:
+    """All votes as one round: ordered scores and weights, (1, M, M)."""
+    games = counts.left_wins + counts.right_wins + counts.ties
+    return (counts.left_wins + counts.ties / 2.0)[None], games[None]
 
 
 def bootstrap_clustered(
@@ -159,8 +166,12 @@ def bootstrap_clustered(
     return Bootstrap(outcomes.models, CENTRE + POINTS * solve_batch(wins, games, prior=prior))
 
 
-def solve_batch(wins: Floats, games: Floats, *, prior: float | None = None) -> Floats:
+def solve_batch(
+    wins: Floats, games: Floats, *, prior: float | None = None, start: Floats | None = None
+) -> Floats:
     """(B, M) ratings in natural units from (B, M, M) ordered scores and weights, by Newton on all B at once.
+
+    `start` (M,) saves steps when it is near all of them, as the ratings of all votes are to those of resamples.
 
     A resample in which somebody never lost gets the weak prior; the others get none, unless `prior` says so.
     """
@@ -172,7 +183,7 @@ def solve_batch(wins: Floats, games: Floats, *, prior: float | None = None) -> F
         precision[~_finite(score, both)] = (POINTS / WEAK_PRIOR) ** 2
     # A resample that falls apart keeps the average of each part, as the weak prior would.
     gauge = np.where(precision > 0, 0.0, 1.0)[:, None, None] * np.ones((size, size))
-    ratings = np.zeros((rounds, size))
+    ratings = np.zeros((rounds, size)) if start is None else np.repeat(start[None, :], rounds, axis=0)
     diagonal = np.arange(size)
     for _ in range(60):
         expected = logistic(ratings[:, :, None] - ratings[:, None, :])

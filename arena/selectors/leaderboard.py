@@ -27,7 +27,7 @@ from arena.models import (
     Vote,
     VoterSpread,
 )
-from arena.models.leaderboard import ALL_TIME, EVERYTHING
+from arena.models.leaderboard import ALL_TIME, EVERYTHING, third_of
 from arena.ratings.pairs import Outcomes
 from arena.ratings.style import FEATURES
 from workers.models import ChatModel
@@ -199,16 +199,21 @@ def days_of(query: Query) -> tuple[date, date] | None:
 
 
 def spans(first: date, last: date) -> list[str]:
-    """The fewest whole months and single days that make up the range, both ends included."""
+    """The fewest whole months, thirds of months and single days that make up the range, both ends included."""
     found, day = [], first
+    one = timedelta(days=1)
     while day <= last:
-        following = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-        if day.day == 1 and following - timedelta(days=1) <= last:
+        month_end = (day.replace(day=1) + timedelta(days=32)).replace(day=1) - one
+        third_end = day.replace(day=day.day + 9) if day.day in (1, 11) else month_end
+        if day.day == 1 and month_end <= last:
             found.append(f"{day:%Y-%m}")
-            day = following
+            day = month_end + one
+        elif day.day in (1, 11, 21) and third_end <= last:
+            found.append(third_of(f"{day:%Y-%m-%d}"))
+            day = third_end + one
         else:
             found.append(f"{day:%Y-%m-%d}")
-            day += timedelta(days=1)
+            day += one
     return found
 
 

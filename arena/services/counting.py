@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from arena.models import Battle, BattleStyle, CounterVersion, PairCounter, Vote
-from arena.models.leaderboard import ALL_TIME, EVERYTHING
+from arena.models.leaderboard import ALL_TIME, EVERYTHING, third_of
 from arena.ratings import style
 from arena.ratings.style import StyleCounts
 from arena.selectors import battles
@@ -136,9 +136,9 @@ def slices(counted: Counted) -> list[str]:
     return names + [f"category:{category}" for category in counted.categories]
 
 
-def periods(day: str) -> tuple[str, str, str]:
-    """Since ever, its month, its day: a range of dates is put together of few months and days."""
-    return ALL_TIME, day[:7], day
+def periods(day: str) -> tuple[str, str, str, str]:
+    """Since ever, its month, its third of the month, its day: a range of dates is put together of few of them."""
+    return ALL_TIME, day[:7], third_of(day), day
 
 
 def day_of(moment: datetime) -> str:
@@ -205,15 +205,17 @@ def _tally(totals: Totals, counted: Counted) -> None:
 
 
 def _with_longer_periods(days: Totals) -> Totals:
-    """The same by days, by months, and since ever."""
-    months: Totals = defaultdict(_nothing)
-    ever: Totals = defaultdict(_nothing)
-    for finer, longer, length in ((days, months, len("2026-11")), (months, ever, len(ALL_TIME))):
+    """The same by days, thirds of months, months, and since ever."""
+    found, finer = dict(days), days
+    for widen in (third_of, lambda third: third[: len("2026-11")], lambda month: ALL_TIME):
+        longer: Totals = defaultdict(_nothing)
         for (name, span, left, right), values in finer.items():
-            row = longer[name, span[:length], left, right]
+            row = longer[name, widen(span), left, right]
             for index, value in enumerate(values):
                 row[index] += value
-    return {**days, **months, **ever}
+        found |= longer
+        finer = longer
+    return found
 
 
 def _nothing() -> list[float]:

@@ -1,9 +1,12 @@
 """The counters follow each vote, and counting anew gives the same."""
 
 from datetime import UTC, datetime
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
-from django.db import transaction
+from django.apps import apps
+from django.db import connection, transaction
 
 from arena.models import BattleStyle, CounterVersion, PairCounter, Vote
 from arena.services import counting
@@ -28,7 +31,7 @@ def test_it_counts_a_vote_in_every_slice_and_period():
     assert counters() == {
         (name, period, "a", "b"): expected
         for name in ("all", "language:de", "category:coding")
-        for period in ("", "2026-03", "2026-03-05")
+        for period in ("", "2026-03", "2026-03-0x", "2026-03-05")
     }
 
 
@@ -138,3 +141,25 @@ def test_a_vote_notes_the_style_of_the_answers():
     counting.vote_changed(vote)
     style = BattleStyle.objects.get()
     assert (style.left_lists, style.right_bold, style.left_length) == (2, 1, 4)
+
+
+def test_counters_of_before_get_their_thirds_of_months():
+    """What the migration makes of the days is what counting anew makes of the votes."""
+    migration = import_module("arena.migrations.0014_thirds_of_months")
+    for day in (1, 10, 11, 20, 21, 31):
+        make_vote("a", "b", "left", at=datetime(2026, 3, day, 12, tzinfo=UTC), weight=day, language="de")
+        make_vote("b", "a", "tie", at=datetime(2026, 2, min(day, 28), 12, tzinfo=UTC))
+    before = counters()
+    with connection.cursor() as cursor:
+        # SQLite's own editor does not work inside a test's transaction.
+        editor = SimpleNamespace(
+            quote_name=connection.ops.quote_name,
+            execute=lambda statement, params: cursor.execute(statement, params),
+        )
+        migration.remove_thirds(apps, editor)
+        assert not [key for key in counters() if key[1].endswith("x")]
+        migration.add_thirds(apps, editor)
+    assert counters() == before
+    counting.rebuild()
+    assert counters() == before
+    assert {key[1][7:] for key in before if key[1].endswith("x")} == {"-0x", "-1x", "-2x"}
