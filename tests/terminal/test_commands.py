@@ -66,6 +66,12 @@ class TestChat:
         pipe("Hello\n", "--system=")
         assert [message.role for message in workers_client.requests[0].messages] == ["user"]
 
+    def test_it_knows_aliases(self, pipe, parrot, workers_client: InProcessClient):
+        parrot.aliases.create(name="gpt-4")
+        workers_client.host_script("lorem")
+        assert pipe("Hello\n", "--model=gpt-4") == "Hello\n"
+        assert workers_client.requests[0].chat_model == "parrot"
+
     def test_it_serves_programs_as_fastchat_does(self, pipe):
         text = "two\nlines __END_OF_A_MESSAGE_47582648__\n!!exit __END_OF_A_MESSAGE_47582648__\nnever"
         assert pipe(text, "--style=programmatic") == (

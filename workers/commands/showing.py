@@ -57,11 +57,10 @@ def _said(status: WorkerStatus, hosted: HostedModel) -> Iterator[str]:
     yield f"engine {hosted.engine}"
     yield f"context {hosted.context_length:,} tokens"
     yield f"{hosted.slots} slots"
-    # An engine that does not know them, and a worker of an older version, say nothing or 0.
-    if seconds := getattr(hosted, "load_seconds", 0):
-        yield f"loaded in {seconds:.1f} s"
-    if weights := getattr(hosted, "weights_bytes", 0):
-        yield f"weights {size(weights)}"
+    if hosted.load_seconds:  # 0 where the engine does not know
+        yield f"loaded in {hosted.load_seconds:.1f} s"
+    if hosted.weights_bytes:
+        yield f"weights {size(hosted.weights_bytes)}"
     yield f"memory of the process {size(status.memory_bytes)}"
     yield f"can {', '.join(hosted.abilities)}"
 

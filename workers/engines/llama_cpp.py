@@ -10,6 +10,7 @@ import os
 import queue
 import secrets
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workers.engines import completion
+from workers.engines import completion, gguf_trouble
 from workers.engines.base import EngineError, Meter, RefusedError, StopSignal
 from workers.engines.cache_room import CacheRoom, Ticket
 from workers.engines.cores import usable_cores
@@ -97,6 +98,7 @@ class LlamaCppEngine:
         template: str = "",
     ):
         check_gguf(path)
+        began = time.monotonic()
         self.api_key = secrets.token_urlsafe(24)
         self.format = format_of(
             wanted=template,
@@ -126,6 +128,8 @@ class LlamaCppEngine:
             context_length=int(properties["default_generation_settings"]["n_ctx"]),
             slots=int(properties["total_slots"]),
             abilities=self._abilities(sees=bool(properties.get("modalities", {}).get("vision"))),
+            load_seconds=round(time.monotonic() - began, 2),
+            weights_bytes=gguf_trouble.weights_bytes(path),
         )
         self._embedding: Embedding | None = None
         self._embedding_lock = threading.Lock()
@@ -504,11 +508,8 @@ def _load(
     try:
         return stepping_back(lambda: xllamacpp.Server(parameters))
     except Exception as error:
-        cause = str(error).rstrip(".")
-        raise EngineError(
-            f"llama.cpp cannot load {path} ({cause}): the file may be damaged, of an architecture that this version "
-            "does not know, or too large for the memory."
-        ) from error
+        cause = gguf_trouble.reason(path, own_template=not chat_template)
+        raise EngineError(f"llama.cpp cannot load {path}: {cause}") from error
 
 
 def _piece(piece: str | list[int]) -> str:

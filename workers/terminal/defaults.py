@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import DatabaseError
 
-from workers.models import ChatModel
+from workers.models import Alias, ChatModel
 from workers.protocol import Sampling
 
 
@@ -39,6 +39,14 @@ def manner(
         temperature = found.temperature if temperature is None else temperature
         top_p = found.top_p if top_p is None else top_p
     return Manner(system or "", Sampling(temperature=temperature, top_p=top_p, **sampling))
+
+
+def real_name(name: str | None) -> str | None:
+    """The chat model that the catalog knows by this name or alias; else the name itself."""
+    if name is None or name in (catalog := _catalog()):
+        return name
+    aliases = Alias.objects.filter(name=name).values_list("chat_model__name", flat=True) if catalog else ()
+    return next(iter(aliases), name)
 
 
 def known_names() -> tuple[str, ...]:

@@ -131,7 +131,7 @@ def _partner(options: dict[str, Any]) -> Iterator[Partner]:
         finally:
             remote.close()
     else:
-        name = choose(options["model"], known=defaults.known_names())
+        name = choose(defaults.real_name(options["model"]), known=defaults.known_names())
         yield Partner(name, Workers(), in_catalog=True)
 
 

@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, model: str, text: str, **options: Any) -> None:
         try:
-            name = choose(model, known=defaults.known_names())
+            name = choose(defaults.real_name(model), known=defaults.known_names())
             answer = self._ask(name, text, options)
         except (CannotChoose, BrokerAway) as error:
             raise CommandError(str(error)) from None
