@@ -8,6 +8,8 @@ can split in a wrong place (U+2028 ends a line for some).
 import json
 from typing import Any
 
+from workers.api.errors import ApiError
+
 KEEP_ALIVE = b": keep-alive\n\n"
 KEEP_ALIVE_AFTER = 10.0
 """Seconds of silence after which a comment is sent. Proxies cut at 30 and more, many clients at 60."""
@@ -34,3 +36,13 @@ def split_frame(data: dict[str, Any]) -> tuple[bytes, bytes]:
     """The bytes of a frame before and after its one `HOLE`. Any JSON value fits between them."""
     before, after = frame(data).split(json.dumps(HOLE).encode("ascii"))
     return before, after
+
+
+class OpenAiStream:
+    """What OpenAI's streams have in common."""
+
+    keep_alive = KEEP_ALIVE
+
+    def failure(self, error: ApiError) -> bytes:
+        """The last frame of a stream that fails; no `[DONE]` follows."""
+        return frame(error.body())

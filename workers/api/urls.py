@@ -7,6 +7,7 @@ from workers.api.chat.views import ChatCompletionsView
 from workers.api.completions.views import CompletionsView
 from workers.api.embeddings.views import EmbeddingsView
 from workers.api.files.views import FileContentView, FileListView, FileView
+from workers.api.messages.views import CountTokensView, MessagesView
 from workers.api.models.views import ModelListView, ModelView
 from workers.api.moderations.views import ModerationsView
 from workers.api.responses.views import (
@@ -32,6 +33,8 @@ urlpatterns = [
     path("chat/completions", ChatCompletionsView.as_view(), name="chat_completions"),
     path("completions", CompletionsView.as_view(), name="completions"),
     path("embeddings", EmbeddingsView.as_view(), name="embeddings"),
+    path("messages", MessagesView.as_view(), name="messages"),
+    path("messages/count_tokens", CountTokensView.as_view(), name="count_tokens"),
     path("tokenize", TokenizeView.as_view(), name="tokenize"),
     path("detokenize", DetokenizeView.as_view(), name="detokenize"),
     path("chat/completions/<str:public_id>", StoredView.as_view(), name="stored_completion"),

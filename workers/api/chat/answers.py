@@ -93,7 +93,7 @@ def _logprob(token: TokenLogprob) -> dict[str, Any]:
     }
 
 
-class Chunks:
+class Chunks(sse.OpenAiStream):
     """The frames of a streamed completion. What stays the same in each of them is encoded once."""
 
     def __init__(self, *, request_id: str, created: int, model: str, include_usage: bool, n: int = 1) -> None:

@@ -176,6 +176,11 @@ class Frames(Protocol):
 
     def finish(self, end: Finished, index: int = 0) -> bytes: ...
 
+    def failure(self, error: errors.ApiError) -> bytes: ...
+
+    @property
+    def keep_alive(self) -> bytes: ...
+
 
 async def streamed(request_ids: list[str], frames: Frames) -> StreamingHttpResponse:
     """Raises `ApiError` when a reply fails before anything was sent."""
@@ -225,7 +230,7 @@ class Body:
             while not ended:
                 news = await self._feeds.take(sse.KEEP_ALIVE_AFTER)
                 sent, ended = self._bytes(news)
-                yield sent if news else sse.KEEP_ALIVE
+                yield sent if news else self._frames.keep_alive
         finally:
             self._stopped = True
             await close(self._feeds)
@@ -244,11 +249,11 @@ class Body:
                 case Delta():
                     frames.append(self._frames.delta(event, index))
                 case Finished(reason=FinishReason.CANCELLED):
-                    return b"".join([*frames, sse.frame(errors.cancelled().body())]), True
+                    return b"".join([*frames, self._frames.failure(errors.cancelled())]), True
                 case Finished():
                     frames.append(self._frames.finish(event, index))
                     self._open -= 1
                 case Failed():
                     error = errors.failure(event.code, event.message, event.param)
-                    return b"".join([*frames, sse.frame(error.body())]), True
+                    return b"".join([*frames, self._frames.failure(error)]), True
         return b"".join(frames), self._open == 0

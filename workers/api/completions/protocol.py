@@ -187,7 +187,7 @@ def logprobs_object(tokens: Sequence[TokenLogprob], offset: int) -> dict[str, An
 
 
 @dataclass
-class Chunks:
+class Chunks(sse.OpenAiStream):
     """The frames of a streamed completion."""
 
     request_id: str
