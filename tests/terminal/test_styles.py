@@ -4,6 +4,9 @@ import io
 from contextlib import nullcontext
 
 import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
 from rich.console import Console
 
 from workers.protocol import ChatMessage
@@ -92,6 +95,56 @@ def test_a_chat_model_cannot_steer_the_terminal(capsys):
 
 def test_line_ends_and_tabs_are_harmless():
     assert harmless("a\n\tb é 你 \U0001f468\u200d\U0001f469") == "a\n\tb é 你 \U0001f468\u200d\U0001f469"
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Lines that a person types; the end of the list is Ctrl-D."""
+
+    def type_in(*lines: str | None):
+        keys = iter(lines)
+
+        def read(prompt: str) -> str:
+            line = next(keys, None)
+            if line is None:
+                raise EOFError
+            return line
+
+        monkeypatch.setattr("builtins.input", read)
+
+    return type_in
+
+
+def test_simple_sends_several_lines_at_a_dot_or_at_ctrl_d(typed):
+    style = SimpleStyle("parrot", multiline=True)
+    typed("one", "", "你好", ".", "next", None, "!!help", "last", ".")
+    assert [style.read() for _ in range(3)] == ["one\n\n你好", "next", "!!help"]
+    assert style.read() == "last"
+    with pytest.raises(EOFError):
+        style.read()
+
+
+def test_simple_sends_each_line_otherwise(typed):
+    typed("one", ".")
+    style = SimpleStyle("parrot")
+    assert [style.read(), style.read()] == ["one", "."]
+
+
+ENTER, ESCAPE_ENTER = "\r", "\x1b\r"
+
+
+@pytest.mark.parametrize(
+    ("multiline", "keys"),
+    [
+        (False, f"one{ESCAPE_ENTER}two{ENTER}"),
+        (True, f"one{ENTER}two{ESCAPE_ENTER}"),
+    ],
+)
+def test_rich_reads_several_lines(multiline, keys):
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
+        style = RichStyle("parrot", ["!!help"], multiline=multiline)
+        pipe.send_text(keys)
+        assert style.read() == "one\ntwo"
 
 
 @pytest.fixture

@@ -214,6 +214,22 @@ class TestAliases:
             models("add", "tiny", "--engine=scripted", "--template=vicunna")
 
 
+class TestEngineOptions:
+    def test_they_are_kept_in_the_catalog(self, models):
+        models(
+            "add", "big", "--engine=transformers", "--checkpoint=org/big", "--load-8bit", "--dtype=float32"
+        )
+        assert ChatModel.objects.get(name="big").engine_options == {"load_8bit": True, "dtype": "float32"}
+        assert "options        dtype=float32, load_8bit=True" in models("show", "big")
+
+    def test_they_are_refused_where_they_mean_nothing(self, models):
+        with pytest.raises(CommandError, match=r"--load-8bit: only the transformers engine knows it"):
+            models("add", "tiny", "--engine=scripted", "--load-8bit")
+        with pytest.raises(CommandError, match="exclude each other"):
+            models("add", "big", "--engine=transformers", "--load-8bit", "--load-4bit")
+        assert not ChatModel.objects.exists()
+
+
 def test_show_says_what_each_worker_says(models, parrot):
     assert "can chat" in models("show", "parrot")
     assert "worker in-process: engine scripted, context 8,192 tokens, 64 slots" in models("show", "parrot")

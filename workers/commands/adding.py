@@ -8,8 +8,11 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from workers.commands.common import Say, in_words
+from workers.engines.base import EngineError
+from workers.engines.transformers.options import TransformersOptions
 from workers.models import ChatModel
 from workers.services import catalog, starting
+from workers.terminal.engine_options import add_transformers_options, transformers_options
 
 HELP = "Enter a chat model into the catalog."
 FIELDS = (
@@ -71,10 +74,12 @@ def add_settings(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--no-publish", action="store_false", dest="publish", help="Do not show it to people yet."
     )
+    add_transformers_options(parser)
 
 
 def run(options: dict[str, Any], say: Say) -> None:
     values = {field: options[field] for field in FIELDS if options[field] is not None}
+    values["engine_options"] = _engine_options(options)
     try:
         with transaction.atomic():
             chat_model = catalog.add(**values, published=options["publish"])
@@ -91,6 +96,18 @@ def run(options: dict[str, Any], say: Say) -> None:
         say("The next start of bin/up hosts it.")
     else:
         say(f"`manage.py worker --model {chat_model.name}` starts a worker for it.")
+
+
+def _engine_options(options: dict[str, Any]) -> dict[str, Any]:
+    given = transformers_options(options)
+    if given and options["engine"] != "transformers":
+        said = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise CommandError(f"{said}: only the transformers engine knows it. Say --engine transformers.")
+    try:
+        TransformersOptions.read(given)
+    except EngineError as error:
+        raise CommandError(str(error)) from None
+    return given
 
 
 def whole(text: str) -> int:

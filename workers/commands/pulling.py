@@ -34,7 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--file", default="", metavar="PATTERN", help="Which GGUF file, for example *Q4_K_M.gguf."
     )
-    parser.add_argument("--revision", default="main", help="Branch, tag or commit. Default: %(default)s.")
     parser.add_argument(
         "--to", metavar="FOLDER", help="Where it goes (default: models/ in the data directory)."
     )
@@ -57,6 +56,7 @@ def run(options: dict[str, Any], say: Say) -> None:
             "name": options["name"] or options["repo"].rpartition("/")[2].lower(),
             "checkpoint": str(pulled.path),
             "engine": options["engine"] or _engine(is_gguf=is_gguf),
+            "revision": None,  # it has been chosen, and what is on the disk has none
             "licence": options["licence"] or pulled.licence or None,
         },
         say,
@@ -78,7 +78,7 @@ def _pull(options: dict[str, Any], say: Say) -> Pulled:
         hub,
         repo,
         folder,
-        revision=options["revision"],
+        revision=options["revision"] or "main",  # one of the engine's options
         pattern=options["file"],
         # A token is a password: it is not sent where anybody can read along.
         token=token if hub.endpoint.startswith("https://") else "",

@@ -33,6 +33,7 @@ def _settings(chat_model: ChatModel, now: Fleet) -> dict[str, object]:
         "description": chat_model.description,
         "engine": chat_model.engine,
         "checkpoint": chat_model.checkpoint,
+        "options": ", ".join(f"{name}={value}" for name, value in chat_model.engine_options.items()),
         "prompt format": chat_model.template or "the checkpoint's own, or what its name asks for",
         "licence": chat_model.licence,
         "slots": chat_model.slots,
