@@ -184,7 +184,7 @@ def _fsdp(values: list[str], notes: list[Note]) -> list[tuple[str, list[str]]]:
         return []
     settings: dict[str, Any] = {"reshard_after_forward": "shard_grad_op" not in words}
     if "offload" in words:
-        settings["offload_params"] = True
+        settings["cpu_offload"] = True
     notes.append(Note("fsdp", f"is --fsdp True with {json.dumps(settings)} (FSDP 2)"))
     return [("fsdp", ["True"]), ("fsdp_config", [json.dumps(settings)])]
 

@@ -30,7 +30,9 @@ class RowTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         rows = train_dataset if train_dataset is not None else self.train_dataset
         if self._layout == "padded" and isinstance(rows, RowSet):
-            size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            # Of all processes together: how many there are must not change what is learnt.
+            accumulated = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            size = accumulated * self.args.world_size
             return GroupedSampler(rows.lengths, size, seed=self.args.data_seed or self.args.seed)
         found: Sampler[int] | None = super()._get_train_sampler(train_dataset)
         return found

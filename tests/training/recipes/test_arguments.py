@@ -50,7 +50,7 @@ def test_fastchats_command_for_qlora_is_understood():
         ("--fsdp full_shard auto_wrap", '--fsdp True --fsdp_config {"reshard_after_forward": true}'),
         (
             "--fsdp=shard_grad_op auto_wrap offload",
-            '--fsdp True --fsdp_config {"reshard_after_forward": false, "offload_params": true}',
+            '--fsdp True --fsdp_config {"reshard_after_forward": false, "cpu_offload": true}',
         ),
         ("--fsdp_transformer_layer_cls_to_wrap LlamaDecoderLayer", ""),
         ("--group_by_length True", "--layout padded"),
