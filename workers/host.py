@@ -25,7 +25,6 @@ from workers.protocol import (
     Gathering,
     GenerationRequest,
     HostedModel,
-    ProtocolError,
     Report,
     Started,
     StreamEvent,
@@ -95,15 +94,18 @@ class EngineHost:
             return len(self._deltas) / SPEED_WINDOW_SECONDS
 
     def work_on(self, request_id: str, attempt: int) -> None:
-        """Claim the request, run it to its end and report. Does nothing when somebody else has it."""
+        """Claim a request, run it to its end and report. Does nothing when there is nothing to do.
+
+        The message's own one, or that of an asker whose turn it is: see `ledger.claim`.
+        """
         try:
             record = ledger.claim(self._client, request_id, attempt, self.worker)
-        except ProtocolError as error:
-            rescue.discard(self._client, request_id, error)
+        except ledger.UnreadableError as error:
+            rescue.discard(self._client, error.request_id, error)
             return
         if record is None:
             return
-        job = _Job(record.request, attempt, StopSignal())
+        job = _Job(record.request, record.attempt, StopSignal())
         with self._lock:
             self._jobs.add(job)
         try:

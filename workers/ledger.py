@@ -3,6 +3,10 @@
 One Redis hash per request plus a sorted set of those that have not ended. The Celery message carries a request's id
 only, so no prompt stands in a queue, a log or a traceback; and a request that a dead worker took along can be given to
 another.
+
+Who comes next: a message is a permit to work on *one* request of its chat model. Those that wait for their first worker
+stand in a sorted set per chat model, in the order of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with
+all requests of equal length: askers take turns, however many requests each has in there.
 """
 
 import time
@@ -13,11 +17,12 @@ from typing import Any
 
 import redis
 
-from workers.protocol import WorkerRequest, read_request
+from workers.protocol import ProtocolError, WorkerRequest, read_request
 
 IN_FLIGHT = "chatsite:in-flight"
 CANCELLATIONS = "chatsite:cancellations"
 """Pub/sub channel: the ids of requests to stop. A hint; the hash's `cancelled` field is the truth."""
+_PLACES = "chatsite:places:"
 KEEP_SECONDS = 24 * 3600
 KEEP_DONE_SECONDS = 3600
 
@@ -26,6 +31,19 @@ QUEUED, RUNNING, DONE = "queued", "running", "done"
 
 def key(request_id: str) -> str:
     return f"chatsite:request:{request_id}"
+
+
+def waiting_key(chat_model: str) -> str:
+    """The sorted set of the requests that wait for their first worker."""
+    return f"chatsite:waiting:{chat_model}"
+
+
+class UnreadableError(ProtocolError):
+    """A request that was claimed and cannot be read."""
+
+    def __init__(self, request_id: str, message: str) -> None:
+        super().__init__(message)
+        self.request_id = request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +72,48 @@ class Record(Glance):
 # Each of the scripts that change a state takes a token of the call: redis-py sends a command again when the connection
 # breaks before the answer comes, and the one who was told nothing must not be told "somebody else was quicker" then.
 
-# KEYS: hash. ARGV: attempt, worker, now, token. A message delivered twice, or meant for an earlier attempt, claims
-# nothing.
+# KEYS: set of the waiting, hash of the askers' last places. ARGV: id, asker, seconds to keep.
+#
+# The field `now` of the hash is the virtual time: the place of the request that was taken last. An asker's next request
+# stands behind its last one, and not before that time: who has been away has saved nothing up.
+_QUEUE_UP = """
+if redis.call('ZCARD', KEYS[1]) == 0 then redis.call('DEL', KEYS[2]) end
+local now, last = unpack(redis.call('HMGET', KEYS[2], 'now', 'asker:' .. ARGV[2]))
+local place = math.max(tonumber(now or 0), tonumber(last or 0))
+redis.call('HSET', KEYS[2], 'asker:' .. ARGV[2], place + 1)
+redis.call('ZADD', KEYS[1], place, ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+"""
+
+# KEYS: hash of the message's request. ARGV: attempt, worker, now, token, id, prefix of hashes, of waiting sets, of
+# places. Answers with the id of what was claimed and its fields.
+#
+# A first attempt takes whose turn it is. Entries that were ended or dropped are cleared away. A message delivered
+# twice, or meant for an earlier attempt, claims nothing of its own.
 _CLAIM = """
-local state, attempt, token = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token'))
-if attempt ~= ARGV[1] then return false end
-if state ~= 'queued' and not (state == 'running' and token == ARGV[4]) then return false end
-redis.call('HSET', KEYS[1], 'state', 'running', 'worker', ARGV[2], 'since', ARGV[3], 'token', ARGV[4])
-return redis.call('HGETALL', KEYS[1])
+local state, attempt, token, model, permit, taken =
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'chat_model', 'permit', 'taken'))
+if not state then return false end
+local id, hash = ARGV[5], KEYS[1]
+if permit == ARGV[4] then return {taken, redis.call('HGETALL', ARGV[6] .. taken)} end
+local turn = false
+if ARGV[1] == '1' then
+  while not turn do
+    local first = redis.call('ZPOPMIN', ARGV[7] .. model)
+    if not first[1] then break end
+    redis.call('HSET', ARGV[8] .. model, 'now', first[2])
+    local its_state, its_attempt = unpack(redis.call('HMGET', ARGV[6] .. first[1], 'state', 'attempt'))
+    if its_state == 'queued' and its_attempt == '1' then turn, id, hash = true, first[1], ARGV[6] .. first[1] end
+  end
+end
+if not turn then
+  if attempt ~= ARGV[1] then return false end
+  if state ~= 'queued' and not (state == 'running' and token == ARGV[4]) then return false end
+end
+redis.call('HSET', KEYS[1], 'permit', ARGV[4], 'taken', id)
+redis.call('HSET', hash, 'state', 'running', 'worker', ARGV[2], 'since', ARGV[3], 'token', ARGV[4])
+return {id, redis.call('HGETALL', hash)}
 """
 
 # KEYS: hash. ARGV: attempt that is lost, now, token. Two rescuers cannot both win.
@@ -83,16 +135,28 @@ if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'payload', ARGV[3]) end
 return 1
 """
 
-# KEYS: hash, in-flight set. ARGV: attempt, id, seconds to keep, token. Only the attempt that holds the request may end
-# it.
+# KEYS: hash, in-flight set. ARGV: attempt, id, seconds to keep, token, prefix of waiting sets. Only the attempt that
+# holds the request may end it.
 _FINISH = """
-local state, attempt, token = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token'))
+local state, attempt, token, model =
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'chat_model'))
 if state == 'done' and token == ARGV[4] then return 1 end
 if not state or state == 'done' or attempt ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'done', 'payload', '', 'token', ARGV[4])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[2], ARGV[2])
+if model then redis.call('ZREM', ARGV[5] .. model, ARGV[2]) end
 return 1
+"""
+
+# KEYS: hash, in-flight set. ARGV: id, prefixes of waiting sets and of places.
+_DROP = """
+local model = redis.call('HGET', KEYS[1], 'chat_model')
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+if not model then return end
+redis.call('ZREM', ARGV[2] .. model, ARGV[1])
+if redis.call('ZCARD', ARGV[2] .. model) == 0 then redis.call('DEL', ARGV[3] .. model) end
 """
 
 # KEYS: hash. ARGV: channel, id. One step, since a hash that expired between a look and a write would come back to stay.
@@ -121,12 +185,34 @@ def enter(pipeline: Any, request: WorkerRequest) -> None:
     )
     pipeline.expire(key(request.id), KEEP_SECONDS)
     pipeline.zadd(IN_FLIGHT, {request.id: now})
+    waiting = waiting_key(request.chat_model)
+    places = _PLACES + request.chat_model
+    pipeline.eval(_QUEUE_UP, 2, waiting, places, request.id, request.asker, KEEP_SECONDS)
 
 
 def claim(client: redis.Redis, request_id: str, attempt: int, worker: str) -> Record | None:
-    """Take a queued request for `worker`; None when it was taken, ended or given to a later attempt."""
-    answer: Any = client.eval(_CLAIM, 1, key(request_id), attempt, worker, time.time(), _token())
-    return _record(request_id, dict(zip(answer[::2], answer[1::2], strict=True))) if answer else None
+    """Take a queued request for `worker`: with a first attempt's message, the one whose turn it is.
+
+    None when there is nothing to do: it was taken, ended or given to a later attempt, and nobody else waits. Raises
+    `UnreadableError` for a request of another version.
+    """
+    prefixes = (key(""), waiting_key(""), _PLACES)
+    answer: Any = client.eval(
+        _CLAIM, 1, key(request_id), attempt, worker, time.time(), _token(), request_id, *prefixes
+    )
+    if not answer:
+        return None
+    taken, fields = answer[0].decode(), answer[1]
+    try:
+        return _record(taken, dict(zip(fields[::2], fields[1::2], strict=True)))
+    except ProtocolError as error:
+        raise UnreadableError(taken, str(error)) from None
+
+
+def position(client: redis.Redis, chat_model: str, request_id: str) -> int | None:
+    """How many come before this one is worked on, itself included; None when it waits no more."""
+    rank: Any = client.zrank(waiting_key(chat_model), request_id)
+    return None if rank is None else int(rank) + 1
 
 
 def requeue(client: redis.Redis, request_id: str, lost_attempt: int) -> int:
@@ -148,16 +234,15 @@ def renew(client: redis.Redis, request_id: str, attempt: int, request: WorkerReq
 def finish(client: redis.Redis, request_id: str, attempt: int) -> bool:
     """Close the request. False when another attempt holds it or it is closed."""
     keys = (key(request_id), IN_FLIGHT)
-    answer: Any = client.eval(_FINISH, 2, *keys, attempt, request_id, KEEP_DONE_SECONDS, _token())
+    answer: Any = client.eval(
+        _FINISH, 2, *keys, attempt, request_id, KEEP_DONE_SECONDS, _token(), waiting_key("")
+    )
     return bool(answer)
 
 
 def drop(client: redis.Redis, request_id: str) -> None:
     """Forget a request, as if it had never been entered."""
-    pipeline = client.pipeline()
-    pipeline.delete(key(request_id))
-    pipeline.zrem(IN_FLIGHT, request_id)
-    pipeline.execute()
+    client.eval(_DROP, 2, key(request_id), IN_FLIGHT, request_id, waiting_key(""), _PLACES)
 
 
 def strike_off(client: redis.Redis, request_ids: Sequence[str]) -> None:

@@ -319,5 +319,6 @@ def _start_reply(message: Message, client_id: str) -> None:
         sampling=sampling,
         report_task=replies.REPORT_TASK,
         report_key=str(reply.id),
+        asker=f"user-{conversation.owner_id}",
     )
     transaction.on_commit(partial(replies.submit, request))

@@ -433,6 +433,7 @@ def _answer(
         sampling=sampling,
         report_task=replies.REPORT_TASK,
         report_key=str(reply.id),
+        asker=f"user-{conversation.owner_id}",
     )
     transaction.on_commit(partial(replies.submit, request))
     news.announce(conversation.owner_id, conversation=str(conversation.pk), reply=str(reply.pk))

@@ -179,6 +179,7 @@ def _answer(judge: str, question: str) -> str:
         constraint=Constraint("json_schema", json.dumps(judging.SCHEMA))
         if _keeps_to_schemas(judge)
         else None,
+        asker="labelling",
     )
     try:
         client.submit(request)

@@ -63,6 +63,7 @@ class CatalogCaller:
             deadline=time.time() + self._timeout,
             sampling=call.sampling,
             constraint=constraint,
+            asker="evaluation",
         )
         await self._submit(request)
         try:

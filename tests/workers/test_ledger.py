@@ -186,8 +186,10 @@ def test_every_key_of_a_request_goes_away_by_itself(valkey, request_):
     ledger.claim(valkey, request_.id, 1, "worker")
     ledger.finish(valkey, request_.id, 1)
     ledger.cancel(valkey, request_.id)
-    assert valkey.keys("*") == [ledger.key(request_.id).encode()]
+    places = b"chatsite:places:parrot"
+    assert set(valkey.keys("*")) == {ledger.key(request_.id).encode(), places}
     assert 0 < valkey.ttl(ledger.key(request_.id)) <= 1 * hours
+    assert 0 < valkey.ttl(places) <= 24 * hours
 
 
 def test_nobody_s_words_are_kept_behind_the_end(valkey, request_):
@@ -220,3 +222,124 @@ def test_a_broker_that_refuses_a_request_is_reported_without_its_words(valkey):
     finally:
         valkey.config_set("maxmemory", 0)
     assert "secret" not in str(caught.value)
+
+
+def _wait(asker: str, number: int, chat_model: str = "parrot") -> list[str]:
+    """Enter so many requests of one asker; their ids."""
+    requests = [make_request(chat_model=chat_model, asker=asker) for _ in range(number)]
+    for request in requests:
+        enter(request)
+    return [request.id for request in requests]
+
+
+def _taken(valkey, messages: list[str]) -> list[str]:
+    """What is claimed, in this order, by the messages."""
+    records = [ledger.claim(valkey, message, 1, "worker") for message in messages]
+    return [record.id for record in records if record is not None]
+
+
+def test_one_who_asks_much_does_not_delay_one_who_asks_once(valkey):
+    much = _wait("alice", 50)
+    (once,) = _wait("bob", 1)
+
+    taken = _taken(valkey, [*much, once])
+
+    assert taken.index(once) <= 1
+    assert [one for one in taken if one != once] == much
+    assert len(taken) == 51
+
+
+def test_askers_take_turns(valkey):
+    messages = [one for asker in ("alice", "bob", "carol") for one in _wait(asker, 4)]
+    owners = dict(
+        zip(messages, [asker for asker in ("alice", "bob", "carol") for _ in range(4)], strict=True)
+    )
+
+    taken = _taken(valkey, messages)
+
+    for turn in range(0, 12, 3):
+        assert {owners[one] for one in taken[turn : turn + 3]} == {"alice", "bob", "carol"}
+
+
+def test_who_has_been_away_has_saved_no_turns_up(valkey):
+    early = _wait("alice", 20)
+    assert _taken(valkey, early[:10]) == early[:10]
+    late, more = _wait("bob", 10), _wait("alice", 0)
+
+    taken = _taken(valkey, [*early[10:], *late, *more])
+
+    assert [one in late for one in taken[:6]].count(True) == 3
+
+
+def test_requests_of_one_asker_keep_their_order(valkey):
+    messages = _wait("alice", 20)
+
+    assert _taken(valkey, messages) == messages
+
+
+def test_every_request_is_claimed_once_by_many_workers(valkey):
+    messages = [one for asker in "abcde" for one in _wait(asker, 10)]
+
+    records = at_once(50, lambda number: ledger.claim(broker(), messages[number], 1, f"worker{number}"))
+
+    assert sorted(record.id for record in records if record is not None) == sorted(messages)
+
+
+def test_chat_models_have_lines_of_their_own(valkey):
+    parrots, owls = _wait("alice", 3), _wait("alice", 3, "owl")
+
+    assert _taken(valkey, owls) == owls
+    assert _taken(valkey, parrots) == parrots
+
+
+def test_one_that_was_given_to_another_worker_goes_before_the_line(valkey):
+    first, *others = _wait("alice", 4)
+    ledger.claim(valkey, first, 1, "dead")
+    ledger.requeue(valkey, first, 1)
+
+    record = ledger.claim(valkey, first, 2, "worker")
+
+    assert record is not None
+    assert (record.id, record.attempt) == (first, 2)
+    assert _taken(valkey, others) == others
+
+
+def test_an_ended_or_dropped_one_holds_nobody_up(valkey):
+    ended, dropped, wanted = _wait("alice", 3)
+    ledger.finish(valkey, ended, 1)
+    ledger.drop(valkey, dropped)
+
+    assert ledger.position(valkey, "parrot", wanted) == 1
+    assert _taken(valkey, [ended, wanted]) == [wanted]
+
+
+def test_the_place_in_the_line_counts_down(valkey):
+    messages = _wait("alice", 3)
+    assert [ledger.position(valkey, "parrot", one) for one in messages] == [1, 2, 3]
+
+    ledger.claim(valkey, messages[0], 1, "worker")
+
+    assert [ledger.position(valkey, "parrot", one) for one in messages] == [None, 1, 2]
+
+
+def test_a_claim_whose_answer_was_lost_gets_the_same_request_again(valkey, monkeypatch):
+    messages = _wait("alice", 3)
+    monkeypatch.setattr(ledger, "_token", lambda: "the same call")
+
+    first = ledger.claim(valkey, messages[0], 1, "worker")
+    again = ledger.claim(valkey, messages[0], 1, "worker")
+
+    assert first is not None
+    assert again is not None
+    assert first.id == again.id
+    assert ledger.position(valkey, "parrot", messages[1]) == 1
+
+
+def test_a_request_of_another_version_is_named_by_its_own_id(valkey):
+    strange, mine = _wait("alice", 2)
+    valkey.hset(ledger.key(strange), "payload", "{}")
+
+    with pytest.raises(ledger.UnreadableError) as error:
+        ledger.claim(valkey, mine, 1, "worker")
+
+    assert error.value.request_id == strange

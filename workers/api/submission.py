@@ -32,6 +32,8 @@ def submit(generation: WorkerRequest) -> None:
     who = caller.current()
     if who is not None and who.resumes and client.state(generation.id) is not None:
         return
+    if who is not None:
+        generation = replace(generation, asker=_asker(who))
     reserved = who is not None and bool(generation.report_key) and _reserve(who, generation)
     if reserved:
         generation = replace(
@@ -45,6 +47,11 @@ def submit(generation: WorkerRequest) -> None:
         if isinstance(error, client.Submission):
             raise errors.submission_error(error) from error
         raise
+
+
+def _asker(who: caller.Caller) -> str:
+    """A person takes one turn with all of their keys and pages; batches take one together."""
+    return f"user-{who.api_key.owner_id}" if who.limited else "batches"
 
 
 def nth_id(request_id: str, number: int) -> str:

@@ -120,6 +120,8 @@ class GenerationRequest:
     parallel_tool_calls: bool = True
     """Whether one reply may hold several calls."""
     constraint: Constraint | None = None
+    asker: str = ""
+    """Whoever waits for it, as a name that means nothing to the worker: askers take turns in a queue."""
     reasoning_effort: str = ""
     """How long to think: `none`, `minimal`, `low`, `medium`, `high`, …; "" is the chat model's habit."""
 
@@ -154,6 +156,7 @@ class EmbeddingRequest:
     """Length of the vectors; `None` is the model's own."""
     report_task: str = ""
     report_key: str = ""
+    asker: str = ""
     kind: Literal["embed"] = "embed"
 
     def to_json(self) -> str:
@@ -174,6 +177,7 @@ class TokenizeRequest:
     """Put the beginning-of-text token in front of `prompt`, where the model has one."""
     report_task: str = ""
     report_key: str = ""
+    asker: str = ""
     kind: Literal["tokenize"] = "tokenize"
 
     def to_json(self) -> str:
@@ -190,6 +194,7 @@ class DetokenizeRequest:
     deadline: float
     report_task: str = ""
     report_key: str = ""
+    asker: str = ""
     kind: Literal["detokenize"] = "detokenize"
 
     def to_json(self) -> str:
