@@ -123,3 +123,11 @@ def test_it_does_not_write_over_what_it_reads(source):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CommandError, match=r"There is no file .*nothing\.json"):
         run("stats", tmp_path / "nothing.json")
+
+
+def test_identity_writes_conversations_with_a_name(tmp_path):
+    target = tmp_path / "identity.jsonl"
+    run("identity", "--name", "Pippin", "--maker", "chatsite", "--amount", "7", "--out", target)
+    assert len(rows(target)) == 7
+    with pytest.raises(CommandError, match="--name must not be empty"):
+        run("identity", "--name", " ", "--maker", "x", "--out", target)

@@ -17,6 +17,7 @@ MODULES = {
     "preview": "preview",
     "convert": "convert",
     "from-arena": "from_arena",
+    "identity": "identity",
 }
 
 
