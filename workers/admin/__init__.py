@@ -1,4 +1,5 @@
 from workers.admin.catalog import ChatModelAdmin
 from workers.admin.fleet import WorkerAdmin
+from workers.admin.jobs import ApiFileAdmin, BatchAdmin
 
-__all__ = ["ChatModelAdmin", "WorkerAdmin"]
+__all__ = ["ApiFileAdmin", "BatchAdmin", "ChatModelAdmin", "WorkerAdmin"]

@@ -141,7 +141,7 @@ def test_a_response_that_cannot_be_made_is_an_error(
 ):
     for stream in (False, True):
         with pytest.raises(error):
-            client.responses.create(model=model, input="word " * 50, stream=stream)  # type: ignore[call-overload]
+            client.responses.create(model=model, input="word " * 50, stream=stream)
 
 
 def test_stored_completions(client: openai.OpenAI):
