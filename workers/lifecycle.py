@@ -15,7 +15,7 @@ from workers import consumer, fleet, ledger
 from workers.broker import queue_name
 from workers.connections import UNREACHABLE, broker
 from workers.engines import registry
-from workers.engines.base import Engine
+from workers.engines.base import Engine, EngineError
 from workers.host import EngineHost
 from workers.priority import ENGINE_NICE, session_steps_back
 from workers.protocol import WorkerStatus
@@ -69,6 +69,9 @@ def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "") -> None:
 def _load(specs: Sequence[registry.EngineSpec]) -> dict[str, Engine]:
     """The engines by chat model. Those that were loaded are freed again when one cannot be."""
     loaded: dict[str, Engine] = {}
+    names = [name for spec in specs for name in (spec.name, *dict(spec.transformers.adapters))]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise EngineError(f"{twice} would be served twice by this worker; give one of the two another name.")
     try:
         for spec in specs:
             began = time.monotonic()

@@ -7,6 +7,7 @@ from tests.factories import make_chat_model
 from workers import lifecycle
 from workers.engines.base import EngineError
 from workers.engines.registry import EngineSpec
+from workers.engines.transformers.options import TransformersOptions
 
 
 @pytest.fixture
@@ -116,3 +117,59 @@ def test_a_machine_without_a_database_is_told_what_to_do(started, monkeypatch):
     monkeypatch.setattr(catalog, "find", broken)
     with pytest.raises(CommandError, match="--checkpoint"):
         worker("--model", "parrot")
+
+
+def test_the_transformers_engine_is_told_how_to_load(started):
+    worker(
+        *("--model", "mine", "--engine", "transformers", "--checkpoint", "org/mine", "--device", "cpu"),
+        *("--dtype", "bfloat16", "--load-8bit", "--revision", "v2", "--adapter", "mine-lora=/srv/lora"),
+    )
+    options = TransformersOptions(
+        device="cpu",
+        dtype="bfloat16",
+        load_8bit=True,
+        revision="v2",
+        adapters=(("mine-lora", "/srv/lora"),),
+    )
+    assert started == [([EngineSpec("mine", "transformers", "org/mine", transformers=options)], "")]
+
+
+def test_the_catalog_knows_how_to_load_too(started, db):
+    options = {"load_8bit": True, "dtype": "float32"}
+    make_chat_model("mine", engine="transformers", checkpoint="org/mine", engine_options=options)
+    worker("--model", "mine", "--dtype", "bfloat16")
+    assert started[0][0][0].transformers == TransformersOptions(dtype="bfloat16", load_8bit=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--engine", "transformers", "--num-gpus", "0"), "num-gpus must be at least 1"),
+        (("--engine", "transformers", "--load-8bit", "--load-4bit"), "exclude each other"),
+        (("--engine", "transformers", "--adapter", "nowhere"), "write NAME=PLACE"),
+        (("--engine", "transformers", "--adapter", "bad name=/srv/x"), "letters, digits"),
+        (("--load-8bit",), "--load-8bit goes with --engine transformers"),
+        (("--adapter", "a=b"), "--adapter goes with --engine transformers"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(started, arguments, named):
+    with pytest.raises(CommandError, match=named):
+        worker("--model", "mine", "--checkpoint", "/m", *arguments)
+    assert started == []
+
+
+def test_bad_options_of_the_catalog_are_named(started, db):
+    make_chat_model("mine", engine="transformers", checkpoint="org/mine", engine_options={"eight_bits": True})
+    with pytest.raises(CommandError, match="'eight_bits' is not known"):
+        worker("--model", "mine")
+
+
+def test_one_name_for_two_is_refused_before_anything_is_loaded():
+    options = TransformersOptions(adapters=(("other", "/srv/lora"),))
+    with pytest.raises(EngineError, match="other would be served twice"):
+        lifecycle._load(
+            [
+                EngineSpec("mine", "transformers", "/m", transformers=options),
+                EngineSpec("other", "scripted", ""),
+            ]
+        )

@@ -123,7 +123,9 @@ def load(spec: EngineSpec) -> Engine:
 
 
 def load_all(spec: EngineSpec) -> dict[str, Engine]:
-    """The engine by its chat model's name, and those over its weights (adapters) by theirs."""
+    """The engine by its chat model's name, and those over its weights (adapters) by theirs. Raises `EngineError`."""
+    if spec.name in dict(spec.transformers.adapters):
+        raise EngineError(f"adapter {spec.name}: that is the base's own name; give the adapter another.")
     engine = load(spec)
     adapted = getattr(engine, "adapted", None)
     return {spec.name: engine, **(adapted(spec.transformers) if adapted is not None else {})}

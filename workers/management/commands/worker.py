@@ -82,10 +82,7 @@ class Command(BaseCommand):
         if options["slots"] is not None and options["slots"] > MOST_SLOTS:
             raise CommandError(f"--slots must be at most {MOST_SLOTS}, not {options['slots']}.")
         for model in options["model"]:
-            try:
-                ChatModel(name=model).clean_fields(exclude={"slots", "engine"})
-            except ValidationError as error:
-                raise CommandError(f"--model {model!r}: {' '.join(error.messages)}") from None
+            _check_name(f"--model {model!r}", model)
         if options["launch"] is not None and options["engine"] != "upstream":
             raise CommandError("--launch goes with --engine upstream.")
         if len(set(options["model"])) < len(options["model"]):
@@ -110,9 +107,15 @@ class Command(BaseCommand):
             "template": options["template"],
             "launch": options["launch"],
         }
-        return EngineSpec(
+        spec = EngineSpec(
             name=model, **{**known, **{key: value for key, value in given.items() if value is not None}}
         )
+        said = [name for name in (*TRANSFORMERS, "adapter") if options[name] is not None]
+        if said and spec.engine != "transformers":
+            raise CommandError(
+                f"--{said[0].replace('_', '-')} goes with --engine transformers, not {spec.engine}."
+            )
+        return spec
 
     def _transformers(self, known: dict[str, Any], options: dict[str, Any]) -> TransformersOptions:
         given = transformers_options(options)
@@ -163,4 +166,12 @@ def _adapter(text: str) -> tuple[str, str]:
         raise CommandError(
             f"--adapter {text!r}: write NAME=PLACE, for example my-lora=/srv/adapters/my-lora."
         )
+    _check_name(f"--adapter {name!r}", name)
     return name, place
+
+
+def _check_name(option: str, name: str) -> None:
+    try:
+        ChatModel(name=name).clean_fields(exclude={"slots", "engine"})
+    except ValidationError as error:
+        raise CommandError(f"{option}: {' '.join(error.messages)}") from None
