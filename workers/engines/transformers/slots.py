@@ -6,12 +6,14 @@ that each weight is read once for all of them. Only attention knows which token 
 code is untouched, it is given a cache and an attention function of ours.
 """
 
+import contextlib
+import math
+import mmap
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch.nn import functional
 from transformers import AttentionInterface
@@ -99,10 +101,20 @@ class SlotCache(Cache):
         shape = (self.slots * self.context, states.shape[1], states.shape[3])
         if states.device.type != "cpu":
             return torch.zeros(shape, dtype=states.dtype, device=states.device)
-        # Memory that the kernel hands out page by page when it is first written: a slot takes what its longest
-        # conversation took.
-        size = int(np.prod(shape)) * states.element_size()
-        return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(states.dtype).view(shape)
+        return lazy_zeros(math.prod(shape) * states.element_size()).view(states.dtype).view(shape)
+
+
+def lazy_zeros(size: int) -> torch.Tensor:
+    """So many zero bytes that the kernel hands out page by page, when they are first written.
+
+    A slot then takes what its longest conversation took. Not huge pages, which numpy asks for: two megabytes zeroed for
+    the first word of each slot in each layer took longer than the model.
+    """
+    memory = mmap.mmap(-1, max(size, 1))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8)[:size]
 
 
 class Step:

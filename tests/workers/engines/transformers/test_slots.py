@@ -1,5 +1,6 @@
 """The batch that rows join and leave at every step, against the model asked plainly."""
 
+import psutil
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[hf]'")
@@ -14,7 +15,7 @@ from workers.engines.transformers import probing  # noqa: E402
 from workers.engines.transformers.probing import _NoText, check_slots  # noqa: E402
 from workers.engines.transformers.rows import Prompt, Row  # noqa: E402
 from workers.engines.transformers.sampling import Picker, Settings  # noqa: E402
-from workers.engines.transformers.slots import ATTENTION, SlotBatch, causal_mask, together  # noqa: E402
+from workers.engines.transformers.slots import ATTENTION, SlotBatch, causal_mask, lazy_zeros, together  # noqa: E402
 
 INF = float("inf")
 
@@ -232,3 +233,14 @@ def test_wrong_numbers_are_noticed(folder, monkeypatch):
     monkeypatch.setattr("workers.engines.transformers.slots.causal_mask", lambda *_: torch.zeros(1))
     monkeypatch.setattr(probing, "PIECE", 64)
     assert check_slots(model)
+
+
+def test_memory_is_taken_as_it_is_written():
+    process = psutil.Process()
+    before = process.memory_info().rss
+    block = lazy_zeros(256 * 2**20)
+    assert process.memory_info().rss - before < 16 * 2**20
+    block[: 32 * 2**20] = 1
+    grown = process.memory_info().rss - before
+    assert 30 * 2**20 < grown < 64 * 2**20
+    assert not block[40 * 2**20 : 41 * 2**20].any()
