@@ -110,7 +110,7 @@ class Command(BaseCommand):
         spec = EngineSpec(
             name=model, **{**known, **{key: value for key, value in given.items() if value is not None}}
         )
-        said = [name for name in (*TRANSFORMERS, "adapter") if options[name] is not None]
+        said = [*transformers_options(options), *(["adapter"] if options["adapter"] else [])]
         if said and spec.engine != "transformers":
             raise CommandError(
                 f"--{said[0].replace('_', '-')} goes with --engine transformers, not {spec.engine}."
