@@ -14,6 +14,7 @@ import numpy as np
 from django.db.models import F, Q, Sum
 from django.utils.translation import gettext
 
+from arena.battle_files.rows import SCORES
 from arena.boards import solving
 from arena.boards.solving import Board, Counter, Meeting, Styled
 from arena.errors import InvalidValue
@@ -34,7 +35,6 @@ from workers.models import ChatModel
 
 COLUMNS = tuple(name for name in Counter._fields if name not in ("left", "right"))
 MONTHS_SHOWN = 24
-SCORES = {"left": 1.0, "right": 0.0, "tie": 0.5, "both_bad": 0.5}
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from arena.battle_files.rows import SCORES
 from arena.models import Vote
 from arena.models.leaderboard import EVERYTHING
 from arena.ratings.arrays import Integers
 from arena.ratings.pairs import Outcomes
-
-SCORES = {"left": 1.0, "right": 0.0, "tie": 0.5, "both_bad": 0.5}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext
 
 from arena import identity
+from arena.battle_files.rows import SCORES
 from arena.errors import AlreadyVoted, BattleUnfinished, InvalidValue
 from arena.models import Battle, ModerationCase, Reply, Vote, VoteDecision
 from arena.models.battles import SITE
@@ -160,11 +161,10 @@ def exclude_outliers() -> int:
         return 0
     # Whoever is not known is somebody else each time.
     keys = [outcome.voter or f"unknown {outcome.vote_id}" for outcome in cast]
-    points = {Vote.Choice.LEFT: 1.0, Vote.Choice.RIGHT: 0.0}
     outcomes = Outcomes.of(
         [outcome.left for outcome in cast],
         [outcome.right for outcome in cast],
-        [points.get(Vote.Choice(outcome.choice), 0.5) for outcome in cast],
+        [SCORES[outcome.choice] for outcome in cast],
         voter=keys,
     )
     numbered = sorted(set(keys))  # as `Outcomes` numbers them
