@@ -29,6 +29,7 @@ TRANSIENT = {
     ErrorCode.EXPIRED,
     ErrorCode.ENGINE_FAILURE,
 }
+SCRIPTED = "scripted"
 
 
 class CatalogCaller:
@@ -112,13 +113,18 @@ class CatalogCaller:
 
 
 def can_keep_to_schema(chat_model: str) -> bool:
-    """Whether every worker that serves the chat model can hold it to a JSON schema; False when that cannot be told."""
+    """Whether every worker that serves the chat model can hold it to a JSON schema; False when that cannot be told.
+
+    Not a script, although its engine could: it would say the schema's smallest value in place of what is planted in it.
+    """
     try:
         serving = [status for status in client.statuses() if status.serves(chat_model)]
     except UNREACHABLE:
         return False
     models = [model for status in serving for model in status.models if model.name == chat_model]
-    return bool(models) and all(model.can(Ability.JSON_SCHEMA) for model in models)
+    return bool(models) and all(
+        model.can(Ability.JSON_SCHEMA) and model.engine != SCRIPTED for model in models
+    )
 
 
 def _broker_gone(error: BaseException) -> CallFailed:

@@ -68,6 +68,16 @@ class Pool(Generic[Key]):
         self.running -= 1
         return outcome
 
+    def arrived(self) -> list[Outcome[Key]]:
+        """The outcomes that are there already, without waiting."""
+        outcomes: list[Outcome[Key]] = []
+        while True:
+            try:
+                outcomes.append(self._outcomes.get_nowait())
+            except queue.Empty:
+                self.running -= len(outcomes)
+                return outcomes
+
     async def _work(self, key: Key, caller: Caller, call: Call) -> None:
         failures = 0
         while True:

@@ -62,7 +62,7 @@ class Answering:
         """The next call to start; None when all chat models have what they can take, or nothing is left."""
         for name, waiting in self._waiting.items():
             if waiting and self._busy[name] < self._rooms[name]:
-                key = waiting.popleft()
+                key = self._next(waiting, self._rooms[name])
                 self._busy[name] += 1
                 return key, self._caller(name), self._call(key)
         return None
@@ -88,6 +88,18 @@ class Answering:
         if not row.complete:
             # In front: its conversation is still in the engine's cache.
             self._waiting[key.chat_model].appendleft(key)
+
+    def _next(self, waiting: deque[AnswerKey], room: int) -> AnswerKey:
+        """The first that waits; of the last ones the one with most turns to come, or the engine ends half empty."""
+        if len(waiting) > room:
+            return waiting.popleft()
+        longest = max(waiting, key=self._turns_left)
+        waiting.remove(longest)
+        return longest
+
+    def _turns_left(self, key: AnswerKey) -> int:
+        row = self._rows.get(key)
+        return len(self._questions[key.question_id].turns) - (len(row.turns) if row else 0)
 
     def _add_turn(self, key: AnswerKey, row: StoredAnswer, outcome: Outcome[AnswerKey]) -> None:
         completion = outcome.completion

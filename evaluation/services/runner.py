@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol, TypeVar
 
+from django.db import transaction
+
 from evaluation.calls import Call, Caller, Outcome, Pool
 from evaluation.errors import Broken, Gone, Stopped
 from evaluation.models import EvaluationRun
@@ -148,7 +150,7 @@ class _Runner:
                 if not pool.running and not phase.left:
                     break
                 if pool.running and (outcome := pool.next(TICK)) is not None:
-                    phase.take(outcome)
+                    _take([outcome, *pool.arrived()], phase)
                 values = {counter: phase.done, "errors": errors_before + phase.errors}
                 if phase.done > first:
                     values["claims"] = 0
@@ -165,6 +167,22 @@ class _Runner:
 
     def _attempts(self) -> int:
         return int(self._run.parameters.get("attempts") or 6)
+
+
+def _take(outcomes: list[Outcome[Any]], phase: Phase[Any]) -> None:
+    """Store what has come in, together: slots that got free at once should not wait for a commit each.
+
+    Of an outcome that ends the run the others are stored nevertheless; then its `Broken` is raised.
+    """
+    broken: Broken | None = None
+    with transaction.atomic():
+        for outcome in outcomes:
+            try:
+                phase.take(outcome)
+            except Broken as error:
+                broken = broken or error
+    if broken:
+        raise broken
 
 
 def _unserved(chat_models: set[str]) -> list[str]:

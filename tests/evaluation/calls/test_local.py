@@ -98,7 +98,7 @@ class Structured(ScriptedEngine):
 
     def __init__(self, name: str, *, refuses: bool = False):
         super().__init__(name)
-        self.hosted = replace(self.hosted, abilities=(Ability.CHAT, Ability.JSON_SCHEMA))
+        self.hosted = replace(self.hosted, engine="structured", abilities=(Ability.CHAT, Ability.JSON_SCHEMA))
         self.refuses = refuses
 
     def stream(self, request, stop):

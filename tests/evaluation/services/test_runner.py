@@ -1,16 +1,20 @@
 """A run from its first answer to its last verdict, on the true engine host and a true broker."""
 
 from datetime import timedelta
+from itertools import islice
 from threading import Timer
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from evaluation.calls import CallFailed, Completion, Outcome
 from evaluation.errors import Broken, Stopped
 from evaluation.models import CachedJudgment, EvaluationRun, StoredAnswer, StoredVerdict
+from evaluation.selectors import runs as selectors
 from evaluation.services import leases, runner, runs
-from tests.evaluation.support import TURNS, host, plan_run
+from evaluation.services.answering import Answering
+from tests.evaluation.support import TURNS, host, plan_run, write_suite
 from workers import client
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +39,35 @@ def test_every_chat_model_answers_every_turn_in_one_conversation(workers_client,
         ("assistant", "Say one."),
         ("user", "Say two."),
     ]
+
+
+def test_a_conversation_goes_on_at_once_and_the_last_ones_begin_before_others_end(workers_client, tmp_path):
+    """Room for one: with more questions waiting than that, a second turn comes first, its conversation is cached."""
+    host(workers_client, "parrot")
+    rows = [
+        {"question_id": n, "category": "stem", "turns": [f"{n} first", f"{n} second"]} for n in range(1, 4)
+    ]
+    run = plan_run(write_suite(tmp_path, rows), "parrot", parameters={"concurrency": 1})
+    runner.execute(run_id=run.pk)
+    assert [request.messages[-1].content for request in workers_client.requests] == [
+        "1 first", "1 second", "2 first", "2 second", "3 first", "3 second",
+    ]  # fmt: skip
+    workers_client.requests.clear()
+    answering = Answering(plan_run(write_suite(tmp_path, rows), "parrot"), selectors.questions(run=run))
+    begun = next(ready := iter(answering.ready, None))[0]
+    answering.take(Outcome(begun, Completion("said", "stop"), None))
+    assert [key.question_id for key, _, _ in ready] == ["2", "3", "1"]
+
+
+def test_of_what_comes_in_together_one_failure_loses_no_other(workers_client, suite):
+    host(workers_client, "parrot")
+    run = plan_run(suite, "parrot")
+    answering = Answering(run, selectors.questions(run=run))
+    one, other = (key for key, _, _ in islice(iter(answering.ready, None), 2))
+    gone = Outcome(one, None, CallFailed("The key is wrong.", code="http_401", fatal=True))
+    with pytest.raises(Broken, match="The key is wrong"):
+        runner._take([gone, Outcome(other, Completion("kept", "stop"), None)], answering)
+    assert list(run.answers.values_list("question_id", "turns")) == [(other.question_id, ["kept"])]
 
 
 def test_categories_with_one_right_answer_are_asked_without_chance(workers_client, suite):
