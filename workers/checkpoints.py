@@ -24,6 +24,11 @@ def own_template(path: Path) -> ChatTemplate | None:
     return _of_folder(path) if path.is_dir() else None
 
 
+def base_of(folder: Path) -> str:
+    """What an adapter's folder says it was made for; "" when it is no adapter's. Raises `BadCheckpoint`."""
+    return str(read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "")
+
+
 def _of_gguf(path: Path) -> ChatTemplate | None:
     try:
         header = gguf.read_header(path)

@@ -155,13 +155,19 @@ class TestRemote:
         assert isinstance(answer.ending, Failed)
         assert "top_k is not known here" in answer.ending.message
 
-    def test_it_can_be_stopped(self, remote, server):
+    def test_it_can_be_stopped(self, remote, server, monkeypatch):
         server.waits = True
+        cancel = remote.cancel
+
+        def cancel_and_let_the_server_go_on(request):
+            cancel(request)
+            server.release.set()
+
+        monkeypatch.setattr(remote, "cancel", cancel_and_let_the_server_go_on)
         request = new_request(chat_model="parrot", messages=(), sampling=Sampling())
         asking = Asking(request, remote)
         for _ in asking.deltas():
             asking.stop()
-            server.release.set()
         assert asking.answer is not None
         assert asking.answer.stopped
 

@@ -70,6 +70,7 @@ def test_it_adds_other_names(pages, parrot):
     names = {"aliases-TOTAL_FORMS": 1, "aliases-0-name": "gpt-4"}
     pages.post(ADD, form(**names), follow=True)
     assert [alias.name for alias in ChatModel.objects.get(name="tiny").aliases.all()] == ["gpt-4"]
+    assert "Other names" in text(pages.get(change(parrot)))
     taken = pages.post(ADD, form(**{**names, "name": "other", "aliases-0-name": "parrot"}))
     assert "A chat model is called parrot already." in text(taken)
     assert "gpt-4 is an alias of another chat model." in text(pages.post(ADD, form(name="gpt-4")))

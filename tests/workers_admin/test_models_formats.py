@@ -11,7 +11,7 @@ from tests.workers.formats.gguf_files import write_gguf
 from workers import prompt_formats
 from workers.models import Alias, ChatModel
 
-pytestmark = pytest.mark.usefixtures("db", "workers_client")
+pytestmark = pytest.mark.django_db
 TALK = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "你好"},
@@ -166,6 +166,10 @@ class TestExplain:
         (tmp_path / "chat_template.jinja").write_text("J{{ eos_token }}")
         assert models("explain", str(tmp_path)).endswith("\nJ</s>\n")
 
+    def test_an_adapter_gets_what_its_base_gets(self, models, tmp_path):
+        (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "lmsys/vicuna-7b-v1.5"}')
+        assert "format         vicuna_v1.1\n" in models("explain", str(tmp_path))
+
     def test_a_base_model_completes(self, models):
         assert "Question: And three?\nAnswer:\n" in models("explain", "nameless")
 
@@ -187,6 +191,7 @@ class TestExplain:
         assert "format         zephyr\n" in models("explain", "zephyr")
 
 
+@pytest.mark.usefixtures("workers_client")
 class TestAliases:
     def test_a_chat_model_gets_other_names(self, models):
         models("add", "tiny", "--engine=scripted", "--alias=gpt-4", "--alias=o1")
@@ -214,6 +219,7 @@ class TestAliases:
             models("add", "tiny", "--engine=scripted", "--template=vicunna")
 
 
+@pytest.mark.usefixtures("workers_client")
 class TestEngineOptions:
     def test_they_are_kept_in_the_catalog(self, models):
         models(
@@ -230,6 +236,6 @@ class TestEngineOptions:
         assert not ChatModel.objects.exists()
 
 
-def test_show_says_what_each_worker_says(models, parrot):
+def test_show_says_what_each_worker_says(models, parrot, workers_client):
     assert "can chat" in models("show", "parrot")
     assert "worker in-process: engine scripted, context 8,192 tokens, 64 slots" in models("show", "parrot")

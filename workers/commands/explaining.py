@@ -64,7 +64,8 @@ def explain(name: str, chat_model: ChatModel | None, *, wanted: str = "") -> Exp
     path = _path(checkpoint)
     if path and (template := checkpoints.own_template(path)):
         return Explanation(template, None, f"{path} brings one")
-    choice: Choice = prompt_formats.choose(checkpoint, chat_model.name if chat_model else name)
+    base = checkpoints.base_of(path) if path else ""
+    choice: Choice = prompt_formats.choose(base, checkpoint, chat_model.name if chat_model else name)
     where = f"{path} brings none, and " if path else "there are no weights here to look at, and "
     return Explanation(choice.format.template, choice.format, where + choice.reason)
 

@@ -203,7 +203,7 @@ class TestOffline:
             find_offline(tmp_path, "org/tiny")
 
 
-@pytest.mark.usefixtures("db", "workers_client")
+@pytest.mark.django_db
 class TestCommand:
     def test_it_enters_what_it_fetched_into_the_catalog(self, server, tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
