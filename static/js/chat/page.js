@@ -371,6 +371,11 @@ class Page {
   #showStart() {
     const start = document.getElementById("start");
     if (start) start.hidden = this.turns.length > 0;
+    if (this.#conversation) return;
+    // A page keeps a heading, also between its first message and the title that the site makes of it.
+    const title = document.getElementById("title");
+    title.textContent = text("untitled");
+    title.hidden = this.turns.length === 0;
   }
 
   #showConnection(state) {
