@@ -68,7 +68,7 @@ def test_five_hundred_requests_survive_the_death_of_every_process_and_are_answer
         own.restart()
         before = done()
         own.add_worker("steady", SCRIPT, name="steady-2")
-        until(lambda: done() == REQUESTS, 180, "the last answer")
+        until(lambda: done() == REQUESTS, 300, "the last answer")
         until(lambda: client.batches.retrieve(batch.id).status == "completed", 90, "the end of the batch")
 
         assert before < REQUESTS, "it was over before anything was killed"

@@ -10,6 +10,7 @@ from workers import client
 from workers.api import errors
 from workers.api.files.serving import find as find_file
 from workers.api.models.serving import find as find_model
+from workers.api.pages import as_id
 from workers.models import ApiFile, ChatModel
 from workers.services import catalog
 
@@ -52,7 +53,7 @@ def _examples(owner: User, public_id: str, param: str) -> ApiFile:
 
 
 def find(owner: User, public_id: str) -> Job:
-    job = Job.objects.filter(owner=owner, public_id=public_id[:40]).first()
+    job = Job.objects.filter(owner=owner, public_id=as_id(public_id)).first()
     if job is None:
         raise errors.NotFound(f"There is no fine-tuning job '{public_id[:60]}'.", code="job_not_found")
     return job

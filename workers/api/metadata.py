@@ -18,6 +18,8 @@ def read(value: Any, param: str = "metadata") -> dict[str, str]:
         raise InvalidParameter(param, "must be an object of strings.", code="invalid_type")
     if len(value) > MOST_PAIRS:
         raise InvalidParameter(param, f"must have at most {MOST_PAIRS} pairs.")
-    for name in value:
+    for name, entry in value.items():
         text(name, param, longest=LONGEST_NAME)
+        if "\0" in name or (isinstance(entry, str) and "\0" in entry):
+            raise InvalidParameter(param, "holds a NUL character, which cannot be stored.")
     return {name: text(entry, f"{param}.{name}", longest=LONGEST_VALUE) for name, entry in value.items()}

@@ -26,7 +26,7 @@ def page(
     order = choice(request, "order", ("asc", "desc"), default=order)
     newest_first = order == "desc"
     if after := request.query_params.get("after"):
-        last = rows.filter(**{id_field: after[:200]}).values_list("pk", flat=True).first()
+        last = rows.filter(**{id_field: as_id(after)}).values_list("pk", flat=True).first()
         if last is None:
             raise InvalidParameter("after", "is no id of this list.")
         rows = rows.filter(**{"pk__lt" if newest_first else "pk__gt": last})
@@ -55,6 +55,11 @@ def listed(data: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
         "last_id": data[-1]["id"] if data else None,
         "has_more": has_more,
     }
+
+
+def as_id(text: str) -> str:
+    """`text` if it can be looked up, else what is nobody's id: PostgreSQL refuses a NUL, and no id holds such signs."""
+    return text if text.isascii() and text.isprintable() and len(text) <= 200 else "-"
 
 
 def integer(request: Request, name: str, *, default: int, minimum: int, maximum: int) -> int:

@@ -29,11 +29,24 @@ def keep(
             "api_key": api_key,
             "chat_model": completion["model"],
             "metadata": dict(metadata or {}),
-            "body": completion,
-            "messages": messages,
+            "body": storable(dict(completion)),
+            "messages": storable(messages),
         },
     )
     return row
+
+
+def storable(value: Any) -> Any:
+    """`value` with its NUL characters replaced: PostgreSQL's JSON has none."""
+    match value:
+        case str():
+            return value.replace("\0", "\ufffd")
+        case list():
+            return [storable(entry) for entry in value]
+        case dict():
+            return {storable(name): storable(entry) for name, entry in value.items()}
+        case _:
+            return value
 
 
 def set_metadata(*, row: StoredCompletion, metadata: Mapping[str, str]) -> None:
@@ -57,11 +70,11 @@ def open_response(
         api_key=api_key,
         chat_model=chat_model,
         metadata=body["metadata"],
-        body=body,
+        body=storable(body),
         request_id=request_id,
         status=body["status"],
         background=body["background"],
-        input=items,
+        input=storable(items),
         previous=previous,
     )
 
@@ -69,7 +82,7 @@ def open_response(
 def close_response(*, request_id: str, body: Mapping[str, Any]) -> bool:
     """Store how a response ended. False when that is known already, or when it was deleted."""
     changed = StoredResponse.objects.filter(request_id=request_id, status__in=StoredResponse.OPEN).update(
-        status=body["status"], body=body
+        status=body["status"], body=storable(dict(body))
     )
     return bool(changed)
 

@@ -465,3 +465,45 @@ def test_a_stream_is_stored_as_the_completion_it_was():
         "role": "assistant", "content": "Hello", "refusal": None, "reasoning_content": "Hm",
         "tool_calls": [{"id": "c", "type": "function", "function": {"name": "time", "arguments": "{}"}}],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, {"a": "\0"}, {"\0": "a"}, {str(n): "" for n in range(17)}])
+def test_labels_that_cannot_be_kept_are_refused_before_anything_runs(api, workers_client, metadata):
+    for answer in (api.chat(store=True, metadata=metadata), create(api, metadata=metadata)):
+        assert answer.status_code == 400
+        assert error_of(answer)["param"].startswith("metadata")
+    assert workers_client.requests == []
+
+
+def test_a_nul_is_answered_and_kept_as_a_sign_for_it(api):
+    made = api.chat(store=True, messages=[{"role": "user", "content": "a\0b"}]).json()
+    response = create(api, "a\0b").json()
+
+    assert made["choices"][0]["message"]["content"] == "a\0b"
+    stored = api.get(f"/v1/chat/completions/{made['id']}").json()
+    assert stored["choices"][0]["message"]["content"] == "a\ufffdb"
+    assert text_of(api.get(f"/v1/responses/{response['id']}").json()) == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "files/{}",
+        "files/{}/content",
+        "batches/{}",
+        "responses/{}",
+        "chat/completions/{}",
+        "fine_tuning/jobs/{}",
+    ],
+)
+@pytest.mark.parametrize("public_id", ["%00", "%F0%9F%A6%9C", "x" * 500])
+def test_an_id_that_no_database_holds_is_nobodys(api, path, public_id):
+    assert api.get("/v1/" + path.format(public_id)).status_code == 404
+
+
+@pytest.mark.parametrize("query", ["after=%00", "metadata[a]=%00", "metadata[%00]=a", "model=%00"])
+def test_a_query_that_no_database_answers_finds_nothing(api, query):
+    answer = api.get(f"/v1/chat/completions?{query}")
+
+    assert answer.status_code in (200, 400)
+    assert answer.status_code == 400 or answer.json()["data"] == []

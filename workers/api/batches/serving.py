@@ -6,6 +6,7 @@ from chatsite.accounts.models import ApiKey, User
 from workers.api import errors
 from workers.api.batches.protocol import WINDOWS, BatchRequest
 from workers.api.files.serving import find as find_file
+from workers.api.pages import as_id
 from workers.models import ApiFile, Batch
 from workers.services import batches
 
@@ -39,7 +40,7 @@ def all_of(owner: User) -> QuerySet[Batch]:
 
 
 def find(owner: User, public_id: str) -> Batch:
-    batch = all_of(owner).filter(public_id=public_id[:40]).first()
+    batch = all_of(owner).filter(public_id=as_id(public_id)).first()
     if batch is None:
         raise errors.NotFound(f"There is no batch '{public_id[:60]}'.", code="batch_not_found")
     return batch

@@ -14,13 +14,15 @@ from workers.api.stored.views import StoredListMixin
 class ChatCompletionsView(StoredListMixin, ApiView):
     def post(self, request: Request) -> Pending:
         body = read_json(request)
+        wanted = protocol.parse(body)
+        keeper = keeping.keeper(body, api_key_of(request))
         pending = serving.submit(
-            request=protocol.parse(body),
+            request=wanted,
             api_key=api_key_of(request),
             request_id=request.META[REQUEST_ID],
             read_timeout=read_timeout(request),
         )
-        return keeping.keep(pending, body, api_key_of(request))
+        return keeper.keep(pending)
 
 
 def read_timeout(request: Request) -> float | None:

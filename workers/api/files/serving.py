@@ -12,6 +12,7 @@ from chatsite.accounts.models import User
 from workers.api import errors
 from workers.api.files import protocol
 from workers.api.files.uploads import Upload
+from workers.api.pages import as_id
 from workers.models import ApiFile
 from workers.services import files, jsonl
 
@@ -20,7 +21,7 @@ PIECE: Final = 256 * 1024  # bytes
 
 def find(owner: User, public_id: str, param: str | None = None) -> ApiFile:
     """Raises `NotFound`; `param` names the parameter that held the id."""
-    file = ApiFile.objects.filter(owner=owner, public_id=public_id[:40]).first()
+    file = ApiFile.objects.filter(owner=owner, public_id=as_id(public_id)).first()
     if file is None:
         raise errors.NotFound(f"There is no file '{public_id[:60]}'.", param=param, code="file_not_found")
     return file

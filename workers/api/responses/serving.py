@@ -17,6 +17,7 @@ from workers.api import errors, sse, submission, threads
 from workers.api.base import json_response
 from workers.api.feed import Feed
 from workers.api.models.serving import find as find_model
+from workers.api.pages import as_id
 from workers.api.responses import items, protocol, recording
 from workers.api.responses.protocol import ResponseRequest
 from workers.api.responses.turn import Event, Turn
@@ -264,7 +265,7 @@ def _frame(event: Event) -> bytes:
 
 
 def find(owner: User, public_id: str, param: str | None = None) -> StoredResponse:
-    row = StoredResponse.objects.filter(owner=owner, public_id=public_id[:60]).first()
+    row = StoredResponse.objects.filter(owner=owner, public_id=as_id(public_id)).first()
     if row is None:
         raise errors.NotFound(
             f"There is no response '{public_id[:60]}'.", param=param, code="response_not_found"

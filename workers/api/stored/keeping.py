@@ -16,10 +16,24 @@ from workers.services import stored
 PREFIX: Final = b"data: "
 
 
-def keep(pending: Pending, body: dict[str, Any], api_key: ApiKey) -> Pending:
-    """`pending` itself, or one that stores its answer if `body` (the request, checked) asks for it."""
-    labels = metadata.read(body.get("metadata"))
-    return Keeping(pending, body["messages"], labels, api_key) if body.get("store") is True else pending
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Made of a request before it begins. `keep` is given what answers it."""
+
+    body: dict[str, Any]
+    labels: dict[str, str]
+    api_key: ApiKey
+
+    def keep(self, pending: Pending) -> Pending:
+        """`pending` itself, or one that stores its answer if the request asks for it."""
+        if self.body.get("store") is not True:
+            return pending
+        return Keeping(pending, self.body["messages"], self.labels, self.api_key)
+
+
+def keeper(body: dict[str, Any], api_key: ApiKey) -> Keeper:
+    """Raises `InvalidParameter` for labels that cannot be kept."""
+    return Keeper(body, metadata.read(body.get("metadata")), api_key)
 
 
 @dataclass(frozen=True, slots=True)

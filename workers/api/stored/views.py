@@ -26,13 +26,15 @@ class StoredListMixin:
     def get(self, request: Request) -> HttpResponse:
         rows = StoredCompletion.objects.filter(owner=owner_of(request))
         if chat_model := request.query_params.get("model"):
-            rows = rows.filter(chat_model=chat_model[:200])
+            rows = rows.filter(chat_model=pages.as_id(chat_model))
         for number, (name, value) in enumerate(request.query_params.items()):
             if label := re.fullmatch(r"metadata\[(.{1,64})\]", name):
                 # Not `metadata__NAME=`: a name such as "contains" would be taken for a lookup.
                 text = Cast(KeyTextTransform(label[1], "metadata"), CharField())
                 rows = rows.alias(**{f"label{number}": text})
-                rows = rows.filter(**{f"label{number}": value})
+                rows = (
+                    rows.filter(**{f"label{number}": value}) if "\0" not in f"{name}{value}" else rows.none()
+                )
         return json_response(pages.page(request, rows, show, order="asc"))
 
 
@@ -63,7 +65,7 @@ class StoredMessagesView(ApiView):
 
 
 def find(owner: User, public_id: str) -> StoredCompletion:
-    row = StoredCompletion.objects.filter(owner=owner, public_id=public_id[:60]).first()
+    row = StoredCompletion.objects.filter(owner=owner, public_id=pages.as_id(public_id)).first()
     if row is None:
         raise NotFound(f"There is no stored completion '{public_id[:60]}'.", code="completion_not_found")
     return row
