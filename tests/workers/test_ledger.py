@@ -268,7 +268,7 @@ def test_who_has_been_away_has_saved_no_turns_up(valkey):
 
     taken = _taken(valkey, [*early[10:], *late, *more])
 
-    assert [one in late for one in taken[:6]].count(True) == 3
+    assert 3 <= [one in late for one in taken[:6]].count(True) <= 4
 
 
 def test_requests_of_one_asker_keep_their_order(valkey):

@@ -35,7 +35,7 @@ def embedded():
 
 @pytest.fixture
 def processes(embedded):
-    """Starts workers of the chat model "counter", which says w0 to w149 in three seconds."""
+    """Starts workers of the chat model "counter", which says w0 to w149 in ten seconds."""
     running: list[subprocess.Popen[bytes]] = []
 
     def start(name):
@@ -45,7 +45,7 @@ def processes(embedded):
             "--engine",
             "scripted",
             "--checkpoint",
-            "tokens=150&rate=50&slots=4",
+            "tokens=150&rate=15&slots=4",
         ]
         environment = {**os.environ, "REDIS_URL": embedded.url, "DJANGO_SETTINGS_MODULE": "chatsite.settings"}
         running.append(
@@ -53,7 +53,7 @@ def processes(embedded):
                 [sys.executable, "manage.py", "worker", *arguments, "--name", name], cwd=ROOT, env=environment
             )
         )
-        wait_until(lambda: name in {status.worker for status in fleet.statuses(broker())}, 30)
+        wait_until(lambda: name in {status.worker for status in fleet.statuses(broker())}, 120)
         return running[-1]
 
     yield start
@@ -88,7 +88,7 @@ def submit():
     request = make_request(chat_model="counter", report_task="tests.report", deadline=time.time() + 60)
     BrokerClient().submit(request)
     listener = Listener(request)
-    wait_until(lambda: len(streams.text_so_far(broker(), request.id)) > 30, 10)
+    wait_until(lambda: len(streams.text_so_far(broker(), request.id)) > 10, 30)
     return request, listener
 
 
@@ -113,7 +113,7 @@ def test_a_reply_goes_on_when_its_worker_is_killed(processes):
     entries = listener.wait(1)
     assert text_of(entries) == WORDS
     assert isinstance(entries[-1].event, Finished)
-    wait_until(lambda: reported() == 1)
+    wait_until(lambda: reported() == 1, 30)
 
 
 def test_a_reply_goes_on_when_its_worker_is_stopped_and_ends_when_the_last_one_is(processes):
@@ -121,14 +121,14 @@ def test_a_reply_goes_on_when_its_worker_is_stopped_and_ends_when_the_last_one_i
     request, listener = submit()
     first = worker_of(request)
     running[first].send_signal(signal.SIGTERM)
-    assert running[first].wait(10) == 0
-    wait_until(lambda: worker_of(request) not in {"", first})
+    assert running[first].wait(60) == 0
+    wait_until(lambda: worker_of(request) not in {"", first}, 30)
     assert [status.worker for status in fleet.statuses(broker())] == [({"one", "two"} - {first}).pop()]
 
     second = worker_of(request)
     running[second].send_signal(signal.SIGTERM)
-    assert running[second].wait(10) == 0
-    entries = listener.wait(5)
+    assert running[second].wait(60) == 0
+    entries = listener.wait(30)
     last = entries[-1].event
     assert isinstance(last, Failed)
     assert last.code is ErrorCode.WORKER_LOST
@@ -144,8 +144,8 @@ def test_a_stop_is_heard_by_the_process(processes):
     request, listener = submit()
     began = time.monotonic()
     BrokerClient().cancel(request.id)
-    entries = listener.wait(5)
-    assert time.monotonic() - began < 1
+    entries = listener.wait(30)
+    assert time.monotonic() - began < 8  # of the ten that the whole takes
     assert isinstance(entries[-1].event, Finished)
     assert entries[-1].event.reason == "cancelled"
     assert len(text_of(entries)) < len(WORDS)
