@@ -1,0 +1,59 @@
+"""Programs made for OpenAI, as they are: one journey each. Only the base URL and the key are ours."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+HI = "What is the weather in Rome?"
+
+
+class City(BaseModel):
+    name: str
+    people: int
+
+
+def weather(city: str) -> str:
+    """The weather of a city."""
+    return f"It is sunny in {city}."
+
+
+def test_langchain_calls_a_tool_and_reads_a_structure(live):
+    chat = pytest.importorskip("langchain_openai").ChatOpenAI
+    messages = pytest.importorskip("langchain_core.messages")
+    options: dict[str, Any] = {"base_url": live.base_url, "api_key": live.keys["alice"], "timeout": 60}
+
+    caller = chat(model="caller", **options).bind_tools([weather])
+    talk: list[Any] = [messages.HumanMessage(HI)]
+    answer = caller.invoke(talk)
+    (call,) = answer.tool_calls
+    assert (call["name"], call["args"]) == ("weather", {"city": "parrot"})
+    result = messages.ToolMessage(weather(**call["args"]), tool_call_id=call["id"])
+    assert caller.invoke([*talk, answer, result]).content == "It is sunny in parrot."
+
+    parrot = chat(model="parrot", **options)
+    assert isinstance(parrot.with_structured_output(City).invoke(HI), City)
+    assert "".join(str(piece.content) for piece in parrot.stream(HI)) == HI
+
+
+async def test_pydantic_ai_runs_a_tool_and_reads_a_structure(live):
+    ai = pytest.importorskip("pydantic_ai")
+    models = pytest.importorskip("pydantic_ai.models.openai")
+    providers = pytest.importorskip("pydantic_ai.providers.openai")
+    provider = providers.OpenAIProvider(base_url=live.base_url, api_key=live.keys["bob"])
+
+    asked: list[str] = []
+
+    def weather_of(city: str) -> str:
+        asked.append(city)
+        return weather(city)
+
+    caller = ai.Agent(models.OpenAIChatModel("caller", provider=provider), tools=[weather_of])
+    answer = await caller.run(HI)
+    assert asked == ["parrot"]
+    assert answer.output == "It is sunny in parrot."
+
+    # The structure is the argument of a tool that must be called.
+    reader = ai.Agent(models.OpenAIChatModel("parrot", provider=provider), output_type=City)
+    assert isinstance((await reader.run(HI)).output, City)
+    await provider.client.close()
