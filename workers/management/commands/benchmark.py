@@ -14,11 +14,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from workers.benchmarks import streams, tax
+from workers.benchmarks import api, streams, tax
 from workers.benchmarks.load import check_loopback
 from workers.benchmarks.stack import WorkerBeside, running
 from workers.engines.base import EngineError
-from workers.engines.registry import locate
+from workers.engines.registry import EngineSpec, load, locate
 from workers.selectors import catalog
 
 PRIVATE = "CHATSITE_BENCHMARK_DATA"
@@ -27,6 +27,7 @@ PRIVATE = "CHATSITE_BENCHMARK_DATA"
 class Command(BaseCommand):
     help = (
         "Measure this installation. `tax`: the platform beside llama.cpp's own server, on the default model. "
+        "`api`: requests a second and latency of its endpoints. "
         "`streams`: how many streams at once hold, on the scripted engine. `memory`: of the idle stack. "
         "`board`: the leaderboard with many votes. "
         "`evaluate`: the time that an evaluation's numbers take, or how busy it keeps an engine."
@@ -65,6 +66,17 @@ class Command(BaseCommand):
         torch_.add_argument(
             "--threads", type=int, default=0, help="CPU threads; default: the physical cores."
         )
+        api = kinds.add_parser(
+            "api", help="Requests a second and added latency of /v1 beside the bare engine."
+        )
+        api.add_argument("--requests", type=int, default=100, help="Of each kind (default: %(default)s).")
+        api.add_argument(
+            "--batch",
+            type=int,
+            default=64,
+            help="Texts a request for the embeddings of the default model; 0: leave that out (default: %(default)s).",
+        )
+        api.add_argument("--rounds", type=int, default=3, help="Of the embeddings (default: %(default)s).")
         kinds.add_parser("memory", help="Resident memory of the idle default stack.")
 
         numbers = kinds.add_parser(
@@ -100,6 +112,7 @@ class Command(BaseCommand):
         runs: dict[str, Callable[[dict[str, Any]], bool]] = {
             "tax": self._tax,
             "streams": self._streams,
+            "api": self._api,
             "memory": self._memory,
             "board": self._board,
             "evaluate": self._evaluate,
@@ -168,6 +181,36 @@ class Command(BaseCommand):
                 sse, chats = sse + 100, chats + 50
                 outcome = self._row(stack.url, key, sse, chats, options)
             return holds
+
+    def _api(self, options: dict[str, Any]) -> bool:
+        batch, requests = max(0, options["batch"]), max(1, options["requests"])
+        scripted = load(EngineSpec("scripted-load", "scripted", "reply=Hello"))
+        with running(*([] if batch else ["--no-model"])) as stack:
+            key = self._key()
+            with WorkerBeside(
+                "--model", "scripted-load", "--engine", "scripted", "--checkpoint", "reply=Hello"
+            ):
+                self._say(api.HEADER)
+                for row in asyncio.run(api.over_http(stack.url, key, "scripted-load", scripted, requests)):
+                    self._say(str(row))
+            return not batch or self._embeddings(stack.url, key, batch, max(1, options["rounds"]))
+
+    def _embeddings(self, url: str, key: str, batch: int, rounds: int) -> bool:
+        hosted = catalog.hosted_here()[0]
+        spec = EngineSpec(
+            hosted.name,
+            hosted.engine,
+            hosted.checkpoint,
+            slots=hosted.slots,
+            context_length=hosted.context_length,
+        )
+        engine = load(spec)
+        try:
+            return api.embedding_share(
+                url, key, hosted.name, engine, batch=batch, rounds=rounds, say=self._say
+            )
+        finally:
+            engine.close()
 
     def _row(self, url: str, key: str, sse: int, chats: int, options: dict[str, Any]) -> bool:
         rate, tokens = options["rate"], options["tokens"]
