@@ -11,6 +11,7 @@ from arena.selectors import conversations as selectors
 from arena.selectors import replies as reply_selectors
 from arena.services import conversations, feedback, presets, replies
 from tests.arena.conftest import make_conversation, make_reply, make_turn
+from tests.arena.test_attachments import host_with
 from workers import client as workers_door
 from workers.protocol import (
     Ability,
@@ -108,6 +109,7 @@ def telling(monkeypatch):
 def test_it_asks_for_probabilities_only_where_the_engine_has_them(
     alice, parrot, workers_client, commits, request
 ):
+    host_with(workers_client, "parrot")
     first = conversations.send_message(owner=alice, text="Hi", settings={"probabilities": True})
     assert "logprobs" not in first.sampling
 

@@ -50,10 +50,15 @@ def take(owner, name="notes.txt", content=b"The parrot is 3 years old.") -> Atta
     return attachments.take_in(owner=owner, name=name, content=content)
 
 
-def seeing(workers_client, name: str) -> None:
+def host_with(workers_client, name: str, *abilities: str) -> None:
+    """A chat model that can chat, and what is named here; the scripted engine by itself can nearly everything."""
     engine = ScriptedEngine(name, Script.parse("reply=I see."))
-    object.__setattr__(engine.hosted, "abilities", ("chat", "vision"))
+    object.__setattr__(engine.hosted, "abilities", ("chat", *abilities))
     workers_client.host(engine)
+
+
+def seeing(workers_client, name: str) -> None:
+    host_with(workers_client, name, "vision")
 
 
 # --- reading a file --------------------------------------------------------------------------------------------
@@ -132,6 +137,7 @@ def test_the_chat_model_reads_a_text_in_front_of_the_question(alice, parrot, wor
 
 def test_an_image_goes_to_a_chat_model_that_sees_and_to_no_other(alice, parrot, workers_client, commits):
     image = take(alice, "bird.png", PNG)
+    host_with(workers_client, "parrot")
     with pytest.raises(InvalidValue, match="cannot look at images"):
         conversations.send_message(owner=alice, text="What is it?", attachment_ids=[image.pk])
     assert not Message.objects.exists()
@@ -151,7 +157,7 @@ def test_a_chat_model_that_does_not_see_is_told_of_a_past_image(alice, parrot, w
             owner=alice, text="What is it?", attachment_ids=[take(alice, "bird.png", PNG).pk]
         )
     workers_client.deliver_reports()
-    workers_client.host_script("parrot")
+    host_with(workers_client, "parrot")
     with commits():
         conversations.send_message(owner=alice, text="And?", conversation_id=reply.message.conversation_id)
 

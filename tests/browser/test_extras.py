@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from arena.models import Attachment, Conversation, Feedback, ModerationCase, Preset, Reply, TokenProbabilities
+from tests.arena.test_attachments import host_with
 from tests.browser.conftest import PHONE
 from tests.browser.test_chat_page import (  # noqa: F401 - fixtures
     answer_of,
@@ -58,7 +59,8 @@ def test_files_go_with_a_message_and_come_back_when_it_is_refused(open_chat, ali
     expect(page.locator("#problem")).to_contain_text("neither text")
 
 
-def test_an_image_is_made_smaller_and_kept_from_a_chat_model_that_is_blind(open_chat):  # noqa: F811
+def test_an_image_is_made_smaller_and_kept_from_a_chat_model_that_is_blind(open_chat, workers_client):  # noqa: F811
+    host_with(workers_client, "parrot")
     page, site = open_chat()
     picture = page.evaluate(
         """async () => {
