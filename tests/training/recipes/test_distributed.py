@@ -24,7 +24,56 @@ def free_port():
         return server.getsockname()[1]
 
 
-def test_two_processes_learn_what_one_learns(tmp_path, checkpoint, data):
+# A second part beside the recipe, so that two processes need to start only once: FSDP 2. Through accelerate that would
+# silently become DDP on a processor, so torch is asked itself.
+PROGRAM = """
+import sys
+import torch, torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import LlamaConfig, LlamaForCausalLM
+from training.data.masking import Example
+from training.data import packing
+from training.recipes.tensors import model_inputs
+import numpy as np
+
+from training.recipes import sft
+
+assert sft.main(sys.argv[1:]) == 0  # as DDP; it leaves its processes connected
+assert dist.get_world_size() == 2 and dist.get_backend() == "gloo"
+torch.manual_seed(0)
+config = LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+model = LlamaForCausalLM(config)
+ids = np.random.default_rng(0).integers(1, 64, 12).astype(np.int32)
+examples = [Example(ids, np.arange(12) > 4), Example(ids[::-1].copy(), np.arange(12) > 6)]
+batch = packing.collate([examples], pad=0)
+inputs = model_inputs(batch, "rows", attention="sdpa", windowed=False)
+with torch.no_grad():
+    whole = float(model(**inputs, use_cache=False).loss)
+mesh = init_device_mesh("cpu", (2,))
+for layer in model.model.layers:
+    fully_shard(layer, mesh=mesh)
+fully_shard(model, mesh=mesh)
+assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
+local = sum(parameter.to_local().numel() for parameter in model.parameters())
+assert local < 0.6 * sum(parameter.numel() for parameter in model.parameters()), local
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+losses = []
+for _ in range(5):
+    loss = model(**inputs, use_cache=False).loss
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    losses.append(float(loss))
+assert abs(losses[0] - whole) < 1e-5, (losses[0], whole)
+assert losses[-1] < losses[0] - 0.1, losses
+print("sharded", dist.get_rank())
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_learn_what_one_learns_and_share_a_sharded_model(tmp_path, checkpoint, data):
     def arguments(count):
         quick = "--use_cpu True --max_steps 3 --learning_rate 0.01 --max_length 64 --layout padded"
         quick += f" --logging_steps 1 --save_strategy no --per_device_train_batch_size {8 // count}"
@@ -38,16 +87,24 @@ def test_two_processes_learn_what_one_learns(tmp_path, checkpoint, data):
         return [event["loss"] for event in events if event["event"] == "log"]
 
     assert sft.main(arguments(1)) == 0
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
     result = subprocess.run(
-        [sys.executable, *launch, "-m", "training.recipes.sft", *arguments(2)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        [sys.executable, *launch, str(program), *arguments(2)],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": str(CONFIGS.parents[2]),
+        },
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert losses(2) == pytest.approx(losses(1), abs=1e-3)
+    assert result.stdout.count("sharded") == 2
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("zero*.json")))
