@@ -498,6 +498,8 @@ def _load(
     parameters.api_keys = [key]
     if embed_up_to:  # a server that pools; see `llama_cpp_embedding`
         parameters.embedding = True
+        # The load holds the GIL, and a worker that does not beat for five seconds is taken for dead: no trial run.
+        parameters.warmup = False
         parameters.kv_unified = False
         parameters.n_batch = parameters.n_ubatch = embed_up_to
         if not pools_itself(path):
