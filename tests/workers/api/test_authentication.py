@@ -36,7 +36,8 @@ def test_no_address_lets_anybody_in_without_a_good_key(parrot, workers_client, m
     response = getattr(Client(), method)(path, content_type="application/json", headers=headers)
 
     assert response.status_code == 401
-    assert method == "head" or error_of(response)["code"] == "invalid_api_key"
+    if method != "head" and not path.startswith("/v1/messages"):  # Anthropic's have a shape of their own
+        assert error_of(response)["code"] == "invalid_api_key"
     assert response["www-authenticate"].startswith("Bearer")
     assert workers_client.requests == []
 
