@@ -29,6 +29,11 @@ class Fields:
     def get(self, name: str) -> Any:
         return self._data.get(name)
 
+    def get_or(self, name: str, default: Any) -> Any:
+        """`default` for what is absent or null; an empty object in the place of a list stays one, and is refused."""
+        value = self._data.get(name)
+        return default if value is None else value
+
     def refuse_unknown(self, known: Iterable[str]) -> None:
         """Raise for the first key that is not in `known`: a misspelt parameter must not be ignored."""
         known = frozenset(known)

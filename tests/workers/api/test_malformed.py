@@ -35,7 +35,8 @@ PARAMETERS = [
     ({"messages": [{"role": None, "content": "Hi"}]}, "messages[0].role"),
     ({"messages": [{"role": 1, "content": "Hi"}]}, "messages[0].role"),
     ({"messages": [{"role": "User", "content": "Hi"}]}, "messages[0].role"),
-    ({"messages": [USER, {"role": "tool", "content": "5", "tool_call_id": "a"}]}, "messages[1].role"),
+    ({"messages": [USER, {"role": "tool", "content": "5", "tool_call_id": "a"}]}, "messages[1].tool_call_id"),
+    ({"messages": [USER, {"role": "tool", "content": "5"}]}, "messages[1].tool_call_id"),
     ({"messages": [{"role": "function", "name": "f", "content": "5"}]}, "messages[0].role"),
     ({"messages": [{"role": "user"}]}, "messages[0].content"),
     ({"messages": [USER, USER, {"role": "assistant", "content": None}]}, "messages[2].content"),
@@ -67,6 +68,14 @@ PARAMETERS = [
                 {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://10.0.0.1/"}}]}
             ]
         },
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+        "messages[0].content[0].image_url.url",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]},
         "messages[0].content[0].type",
     ),
     (
@@ -78,7 +87,7 @@ PARAMETERS = [
     ({"messages": [{**USER, "name": "x" * 65}]}, "messages[0].name"),
     (
         {"messages": [{"role": "assistant", "content": "", "tool_calls": [{"id": "a"}]}]},
-        "messages[0].tool_calls",
+        "messages[0].tool_calls[0].function",
     ),
     ({"messages": [{"role": "assistant", "content": "", "refusal": "No."}]}, "messages[0].refusal"),
     ({"messages": [{"role": "assistant", "content": "", "audio": {"id": "a"}}]}, "messages[0].audio"),
@@ -116,7 +125,9 @@ PARAMETERS = [
     ({"presence_penalty": "high"}, "presence_penalty"),
     ({"frequency_penalty": -2.5}, "frequency_penalty"),
     ({"frequency_penalty": False}, "frequency_penalty"),
-    ({"n": 2}, "n"),
+    ({"n": 0}, "n"),
+    ({"n": "2"}, "n"),
+    ({"n": 100_000}, "n"),
     ({"n": 0}, "n"),
     ({"n": 1_000_000}, "n"),
     ({"n": True}, "n"),
@@ -128,23 +139,31 @@ PARAMETERS = [
     ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
     ({"stream": True, "stream_options": {"include_obfuscation": 0}}, "stream_options.include_obfuscation"),
     ({"stream": True, "stream_options": {"usage": True}}, "stream_options.usage"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+    ({"tools": ["f"]}, "tools[0]"),
+    ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+    ({"tools": [{"type": "function", "function": {"name": "two words"}}]}, "tools[0].function.name"),
+    (
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+        "tools[0].function.parameters",
+    ),
     ({"tools": {}}, "tools"),
     ({"tool_choice": "required"}, "tool_choice"),
-    ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
+    ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice.function.name"),
     ({"functions": [{"name": "f"}]}, "functions"),
     ({"function_call": {"name": "f"}}, "function_call"),
-    ({"response_format": {"type": "json_object"}}, "response_format"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"response_format": "text"}, "response_format"),
-    ({"logprobs": True}, "logprobs"),
+    ({"logprobs": "yes"}, "logprobs"),
     ({"logprobs": 0}, "logprobs"),
     ({"top_logprobs": 5}, "top_logprobs"),
     ({"top_logprobs": False}, "top_logprobs"),
-    ({"logit_bias": {"50256": -100}}, "logit_bias"),
+    ({"logit_bias": {"a": 1}}, "logit_bias"),
+    ({"logit_bias": {"5": 500}}, "logit_bias.5"),
     ({"modalities": ["text", "audio"]}, "modalities"),
     ({"audio": {"voice": "alloy", "format": "mp3"}}, "audio"),
     ({"prediction": {"type": "content", "content": "Hi"}}, "prediction"),
-    ({"reasoning_effort": "high"}, "reasoning_effort"),
+    ({"reasoning_effort": "hard"}, "reasoning_effort"),
     ({"store": 1}, "store"),
     ({"store": "false"}, "store"),
     ({"verbosity": "low"}, "verbosity"),
@@ -153,7 +172,8 @@ PARAMETERS = [
     ({"metadata": "a=b"}, "metadata"),
     ({"service_tier": 1}, "service_tier"),
     ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
-    ({"top_k": 40}, "top_k"),
+    ({"top_k": 1.5}, "top_k"),
+    ({"min_p": 2}, "min_p"),
     ({"temprature": 0.5}, "temprature"),
     ({"": 1}, ""),
     ({"\ud83d\n": 1}, "??"),
@@ -239,13 +259,11 @@ def test_a_misspelt_parameter_is_told_its_name(api):
     assert "Did you mean 'temperature'?" in error["message"]
 
 
-def test_a_parameter_that_is_not_there_yet_says_so(api):
+def test_a_part_that_is_missing_is_asked_for(api):
     error = error_of(api.chat(response_format={"type": "json_schema"}))
 
-    assert error["code"] == "unsupported_parameter"
-    assert error["message"] == (
-        '\'response_format\' is not supported here. Leave it out or set it to {"type": "text"}.'
-    )
+    assert error["code"] == "missing_required_parameter"
+    assert error["message"] == "'response_format.json_schema' is required."
 
 
 @pytest.mark.parametrize("model", ["nobody", "hidden", "par\x00rot", "Ä", "парот", "parrot ", "../parrot"])

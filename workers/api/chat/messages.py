@@ -46,7 +46,7 @@ def _message(value: Any, path: str) -> ChatMessage:
     role = _role(fields)
     fields.refuse_unknown({"role", "content", "name", *OF_ROLE[role], *_absent(fields)})
     neutral_only(fields, UNSUPPORTED)
-    calls = tools.read_calls(fields.get("tool_calls") or [], fields.param("tool_calls"))
+    calls = tools.read_calls(fields.get_or("tool_calls", []), fields.param("tool_calls"))
     name = fields.text("name", longest=64)
     content, images = _content(fields, role, optional=bool(calls))
     return ChatMessage(

@@ -25,7 +25,7 @@ def read(fields: Fields) -> Tools:
     """`tools`, `tool_choice` and `parallel_tool_calls`."""
     tools = tuple(
         _tool(tool, f"tools[{number}]")
-        for number, tool in enumerate(items(fields.get("tools") or [], "tools", most=MOST_TOOLS))
+        for number, tool in enumerate(items(fields.get_or("tools", []), "tools", most=MOST_TOOLS))
     )
     names = [tool.name for tool in tools]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -42,6 +42,7 @@ def tool_of(fields: Fields, *, parameters: str = "parameters", strict: bool | No
             fields.param("name"), "must have 1 to 64 letters, digits, dots, dashes or underscores."
         )
     held = fields.boolean("strict") if strict is None else strict
+    fields.check_type(parameters, dict)
     schema = fields.get(parameters) or {}
     schemas.check(schema, fields.param(parameters), strict=held)
     if schema.get("type", "object") != "object":
