@@ -87,24 +87,9 @@ def take_battle(browser: Browser, stack: Stack, folder: Path) -> None:
 
 
 def take_arena_admin(browser: Browser, stack: Stack, folder: Path) -> None:
-    """What an operator sees of the imported battles."""
-    manage(stack, "shell", "-v", "0", "-c", "from arena.services import background, labelling;"
-           "labelling.find_topics(); background.widen()")  # fmt: skip
+    """What an operator sees of an imported battle."""
     page = browser.new_context(viewport=DESKTOP).new_page()
     log_in(page, stack)
-    for name in (
-        "battle",
-        "vote",
-        "contender",
-        "category",
-        "topic",
-        "dailystatistics",
-        "snapshot",
-        "listing",
-    ):
-        page.goto(f"{stack.url}/admin/arena/{name}/")
-        page.wait_for_timeout(500)
-        page.screenshot(path=folder / f"admin-{name}.png")
     page.goto(f"{stack.url}/admin/arena/battle/?source=llmfao")
     page.locator("#result_list tbody th a").first.click()
     page.wait_for_timeout(500)
@@ -116,6 +101,7 @@ def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) 
     files = ("crowd-comparisons.csv", "--answers", "pairs-crowd.jsonl", "--models", "models.jsonl")
     arguments = [word if word.startswith("--") else str(votes / word) for word in files]
     manage(stack, "arena", "import", *arguments, "--source", "llmfao")
+    manage(stack, "shell", "-v", "0", "-c", "from arena.services import background; background.widen()")
     shots: list[tuple[str, ViewportSize, Literal["light", "dark"]]] = [
         ("", DESKTOP, "light"),
         ("-phone", PHONE, "dark"),
