@@ -37,9 +37,11 @@ def _nothing_solved_yet():
 
 
 @pytest.fixture
-def vote(settings) -> Vote:
+def vote(settings, monkeypatch) -> Vote:
     """On an imported text, as the tests need no conversations for it."""
     settings.ARENA_CATEGORY_JUDGE = "judge"
+    # Held to a schema, the scripted engine makes up its own JSON instead of saying its script.
+    monkeypatch.setattr(labelling, "_keeps_to_schemas", lambda judge: False)
     vote = make_vote("a", "b", "left", language="en", categories=["creative", "own"])
     vote.battle.turns = [HAIKU]
     vote.battle.save()
