@@ -142,6 +142,14 @@ def resume(*, job: Job) -> None:
         raise WrongState(job.status)
 
 
+def requeue(*, job: Job) -> bool:
+    """The worker that trained it has died: it waits for the next one."""
+    if not _change(job, [Job.Status.RUNNING], Job.Status.QUEUED, estimated_finish=None):
+        return False
+    note(job=job, message="Its training worker ended; it waits for the next", level=JobEvent.Level.WARN)
+    return True
+
+
 def wanted(*, job: Job) -> bool:
     """Whether whoever trains should go on. Asked about every second."""
     return Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING).exists()
