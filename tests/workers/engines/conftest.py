@@ -156,6 +156,9 @@ def upstream(llama_cpp: Asked) -> Iterator[Asked]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHATSITE_UPSTREAM_KEY", server.api_key)
         options = f"base_url={server.address}/v1&key=CHATSITE_UPSTREAM_KEY&quirks=lists_nothing"
+        options += (
+            "&abilities=-tools"  # SmolLM2's template has none, and llama.cpp's server then ignores them
+        )
         spec = EngineSpec(
             "smollm2", "upstream", f"llama-server:smollm2?{options}", slots=SLOTS, context_length=CONTEXT
         )

@@ -9,6 +9,8 @@ import torch
 from workers.engines.base import RefusedError
 from workers.protocol import Ability, Constraint
 
+# Free white space is a loop that a weak model does not leave until its tokens are used up.
+COMPACT: dict[str, Any] = {"overrides": {"whitespace_flexible": False}}
 ABILITIES = (Ability.JSON_OBJECT, Ability.JSON_SCHEMA, Ability.GRAMMAR, Ability.REGEX)
 
 
@@ -70,13 +72,13 @@ def _grammar(constraint: Constraint) -> str:
 
     match constraint.kind:
         case "json_object":
-            return str(llguidance.LLMatcher.grammar_from_json_schema({"type": "object"}))
+            return str(llguidance.LLMatcher.grammar_from_json_schema({"type": "object"}, **COMPACT))
         case "json_schema":
             try:
                 schema = json.loads(constraint.value)
             except ValueError:
                 raise RefusedError("The JSON schema is not JSON.", "response_format") from None
-            return str(llguidance.LLMatcher.grammar_from_json_schema(schema))
+            return str(llguidance.LLMatcher.grammar_from_json_schema(schema, **COMPACT))
         case "regex":
             return str(llguidance.LLMatcher.grammar_from_regex(constraint.value))
         case _:

@@ -121,8 +121,11 @@ class UpstreamEngine:
             self._caller.move(self._server.base_url)
         return self._caller.start(wire.path_of(request), wire.body_of(request, self.upstream), pieces)
 
-    def failure(self, meter: Meter, refusal: RefusalError) -> Failed:
-        """Why there is no answer, in a sentence without a word of the request."""
+    def failure(self, meter: Meter, refusal: RefusalError, suspect: str = "") -> Failed:
+        """Why there is no answer, in a sentence without a word of the request.
+
+        `suspect`: the parameter that is the likeliest cause when the server names none.
+        """
         title = self.upstream.title
         if refusal.code in OVERFLOW_CODES:
             length = f"has {refusal.tokens} tokens, more than" if refusal.tokens else "is longer than"
@@ -133,9 +136,11 @@ class UpstreamEngine:
             case 0:
                 return meter.failed(ErrorCode.ENGINE_FAILURE, f"{title} cannot be reached. Please try again.")
             case 400 | 404 | 413 | 422:
-                what = f"its parameter {refusal.param!r}" if refusal.param else "it"
-                message = f"{title} refused the request ({refusal.status}): {what} does not suit the model."
-                return meter.failed(ErrorCode.INVALID_REQUEST, message, param=refusal.param)
+                param = refusal.param or suspect
+                what = f"its parameter {param!r}" if param else "it"
+                perhaps = "" if refusal.param or not suspect else " perhaps"
+                message = f"{title} refused the request ({refusal.status}):{perhaps} {what} does not suit the model."
+                return meter.failed(ErrorCode.INVALID_REQUEST, message, param=param)
             case 401 | 403:
                 logger.error("%s refuses the key in %s.", title, self.upstream.key_variable or "(none set)")
                 message = f"{title} does not accept the key of this site. Its operator has to look at it."
@@ -254,7 +259,11 @@ class _Reply:
 
     def _broken(self, error: Exception) -> StreamEvent:
         if isinstance(error, RefusalError):
-            return self._engine.failure(self._meter, error)
+            # A schema is what servers refuse most, and many do not say where it stood.
+            suspect = (
+                "tools" if self._request.tools else "response_format" if self._request.constraint else ""
+            )
+            return self._engine.failure(self._meter, error, suspect)
         title = self._engine.upstream.title
         if not isinstance(error, CutOffError | wire.UnreadableChunkError):
             logger.error("%s: %s", title, type(error).__name__)  # its text may quote the request
