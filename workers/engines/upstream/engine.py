@@ -23,6 +23,7 @@ from workers.protocol import (
     GenerationRequest,
     HostedModel,
     StreamEvent,
+    TokenLogprob,
 )
 
 logger = logging.getLogger(__name__)
@@ -243,11 +244,18 @@ class _Reply:
         text, met = self._stops.feed(piece.text)
         if text or piece.reasoning or piece.tool_calls:
             yield self._meter.delta(
-                text, reasoning=piece.reasoning, tool_calls=piece.tool_calls, logprobs=piece.logprobs
+                text,
+                reasoning=piece.reasoning,
+                tool_calls=piece.tool_calls,
+                logprobs=tuple(map(self._without_others, piece.logprobs)),
             )
         if met:
             self._ending = self._meter.finished(FinishReason.STOP)
         self._finish = piece.finish or self._finish
+
+    def _without_others(self, token: TokenLogprob) -> TokenLogprob:
+        """As many of the likeliest tokens as were asked for: some servers send more."""
+        return replace(token, top=token.top[: self._request.sampling.top_logprobs])
 
     def _end(self) -> Iterator[StreamEvent]:
         if self._finish is None:
