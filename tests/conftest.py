@@ -1,11 +1,16 @@
 """Shared by every test: an embedded Valkey for those that need a broker, and the cast."""
 
+import os
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+# Before anything imports torch or numpy: the threads of two test processes on the same cores would wait for each other
+# at every step. The product's own processes in the flows are started without it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import redis

@@ -56,7 +56,7 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("CHATSITE_")}
-        for name in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"):
+        for name in ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "OMP_NUM_THREADS"):
             inherited.pop(name, None)
         self.environment = {**inherited, "CHATSITE_DATA": str(self.data), "NO_COLOR": "1", **environment}
         self.arguments = arguments

@@ -70,7 +70,9 @@ def smollm2():
 
 @pytest.fixture(scope="session")
 def llama_cpp(smollm2) -> Iterator[Asked]:
-    engine = load(EngineSpec("smollm2", "llama_cpp", str(smollm2), slots=SLOTS, context_length=CONTEXT))
+    # One thread: those of two test processes on the same cores would wait for each other at every layer.
+    spec = EngineSpec("smollm2", "llama_cpp", str(smollm2), slots=SLOTS, context_length=CONTEXT, threads=1)
+    engine = load(spec)
     yield Asked(engine)
     engine.close()
 

@@ -53,7 +53,7 @@ def gemma(tmp_path_factory):
         pytest.skip(f"the demo's weights are not here: {error}")
     file = tmp_path_factory.mktemp("gemma") / demo.FILE
     demo.join(parts, file, sha256=demo.SHA256)
-    engine = LlamaCppEngine("gemma", file, slots=1, context_length=1024)
+    engine = LlamaCppEngine("gemma", file, slots=1, context_length=1024, threads=1)
     yield Asked(engine)
     engine.close()
     file.unlink()

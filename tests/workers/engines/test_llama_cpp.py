@@ -91,7 +91,7 @@ class TestFullCache:
     @pytest.fixture(scope="class")
     def narrow(self, smollm2):
         """Three slots that share 256 tokens."""
-        engine = LlamaCppEngine("narrow", smollm2, slots=3, context_length=256)
+        engine = LlamaCppEngine("narrow", smollm2, slots=3, context_length=256, threads=1)
         yield Asked(engine)
         engine.close()
 
@@ -189,12 +189,12 @@ class TestLoading:
             assert refusal.count(". ") == 0, "one sentence"
 
     def test_closing_twice_is_once(self, smollm2):
-        engine = LlamaCppEngine("m", smollm2, slots=1, context_length=128)
+        engine = LlamaCppEngine("m", smollm2, slots=1, context_length=128, threads=1)
         engine.close()
         engine.close()
 
     def test_the_context_is_the_checkpoint_s_own_without_another_wish(self, smollm2):
-        engine = LlamaCppEngine("m", smollm2, slots=2)
+        engine = LlamaCppEngine("m", smollm2, slots=2, threads=1)
         assert (engine.hosted.context_length, engine.hosted.slots) == (8192, 2)
         engine.close()
 

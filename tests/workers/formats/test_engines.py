@@ -58,7 +58,7 @@ def test_a_broken_format_stops_the_start_with_the_reason(tmp_path: Path, text):
 @pytest.mark.parametrize("template", ["chatglm", "llama-2", "yuan2"])
 def test_llama_cpp_writes_the_same_prompt(smollm2: Path, template: str):  # noqa: F811
     """llama.cpp has a Jinja of its own: these three use the most of the language."""
-    engine = LlamaCppEngine("m", smollm2, slots=1, context_length=512, template=template)
+    engine = LlamaCppEngine("m", smollm2, slots=1, context_length=512, template=template, threads=1)
     try:
         assert engine.format is not None
         assert rendered(engine, replace(make_request("x"), messages=TALK)) == engine.format.template.render(
@@ -72,4 +72,4 @@ def test_llama_cpp_writes_the_same_prompt(smollm2: Path, template: str):  # noqa
 
 def test_llama_cpp_refuses_an_unknown_format_before_it_loads(smollm2: Path):  # noqa: F811
     with pytest.raises(EngineError, match=r"did you mean vicuna_v1\.1"):
-        LlamaCppEngine("m", smollm2, template="vicuna_v1")
+        LlamaCppEngine("m", smollm2, template="vicuna_v1", threads=1)

@@ -25,6 +25,8 @@ class Quirk(StrEnum):
     """Goes on with an open assistant turn: vLLM's and SGLang's `continue_final_message`."""
     CONTINUES_LAST = "continues_last"
     """Goes on with a last message of the assistant by itself."""
+    CACHE_PROMPT = "cache_prompt"
+    """With a seed the same answer comes again only when the prompt is read anew: llama.cpp's `cache_prompt`."""
     AZURE_KEY = "azure_key"
     """Wants the key as `api-key`."""
     LISTS_NOTHING = "lists_nothing"
@@ -188,7 +190,7 @@ PRESETS: dict[str, Preset] = {
     "llama-server": Preset(
         "llama.cpp's server",
         "http://127.0.0.1:8080/v1",
-        quirks=_LOCAL | {Q.CONTINUES_LAST, Q.NO_STOP},
+        quirks=_LOCAL | {Q.CONTINUES_LAST, Q.NO_STOP, Q.CACHE_PROMPT},
         abilities=(*_SERVER, Ability.GRAMMAR),
     ),
     "lmstudio": Preset("LM Studio", "http://127.0.0.1:1234/v1", quirks=_LOCAL, abilities=_SCHEMA),

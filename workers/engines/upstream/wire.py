@@ -112,6 +112,7 @@ def _sampling(request: GenerationRequest, upstream: Upstream) -> dict[str, Any]:
         "max_tokens" if old_name else "max_completion_tokens": sampling.max_tokens,
         "stop": None if Quirk.NO_STOP in quirks else list(sampling.stop[:MOST_STOPS]) or None,
         "seed": None if Quirk.NO_SEED in quirks else sampling.seed,
+        "cache_prompt": False if Quirk.CACHE_PROMPT in quirks and sampling.seed is not None else None,
         "top_k": sampling.top_k,
         "min_p": sampling.min_p,
         "repetition_penalty": sampling.repetition_penalty,
