@@ -108,6 +108,15 @@ def test_a_battle_fits_a_small_phone(
     assert page.evaluate("document.documentElement.scrollWidth") <= SMALL_PHONE[0]
 
 
+def open_settings(page: Page) -> None:
+    """A press before the page's scripts have come opens nothing."""
+    for _ in range(60):
+        page.click("#settings-button")
+        if page.locator("#settings").is_visible():
+            return
+        page.wait_for_timeout(250)
+
+
 @pytest.mark.usefixtures("unpinned")
 def test_two_chat_models_stand_side_by_side_under_their_names(
     windows: Windows, newcomer: Newcomer, stack: Stack, scripted_pair: tuple[str, str]
@@ -116,7 +125,7 @@ def test_two_chat_models_stand_side_by_side_under_their_names(
     page.get_by_role("button", name="I accept").click()
     page.select_option("#pick-left", scripted_pair[0])
     page.select_option("#pick-right", SMOLLM2)
-    page.click("#settings-button")
+    open_settings(page)
     page.fill("#setting-max_tokens", "20")
     page.get_by_role("button", name="Done").click()
     page.fill("#text", "What is the capital of France?")
