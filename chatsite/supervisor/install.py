@@ -181,7 +181,10 @@ def requirements(root: Path, extras: Sequence[str]) -> list[str]:
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         optional = project["optional-dependencies"]
-        listed = [project["dependencies"], *(_of_extra(optional, project["name"], extra) for extra in extras)]
+        listed = [
+            project["dependencies"],
+            *(_of_extra(optional, project.get("name", ""), extra) for extra in extras),
+        ]
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
         raise InstallError(f"pyproject.toml cannot be read: {error!r}. Is the checkout complete?") from None
     # Two extras may bring the same.

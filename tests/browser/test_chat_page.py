@@ -461,7 +461,7 @@ def test_it_follows_the_text_until_the_reader_scrolls_up(open_chat):
 
 def test_it_goes_to_the_login_when_the_session_has_ended(open_chat, live_server):
     page, site = open_chat()
-    page.wait_for_function("document.readyState === 'complete'")
+    page.wait_for_load_state("load")
     page.context.clear_cookies()
     for _ in range(100):
         if site.sockets:

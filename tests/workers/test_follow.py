@@ -289,7 +289,7 @@ class TestHub:
             await asyncio.to_thread(write_whole, writer, name, ["hello"])
             began = time.monotonic()
             assert text_of(await collect(name)) == "hello"
-            assert time.monotonic() - began < 0.05
+            assert time.monotonic() - began < 2  # a blocked read takes five
         await asyncio.to_thread(write_whole, writer, "quiet", ["bye"])
         assert text_of(await quiet) == "bye"
 

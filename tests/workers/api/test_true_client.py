@@ -206,7 +206,7 @@ def test_a_wrong_key_is_an_authentication_error(live):
     assert caught.value.code == "invalid_api_key"
 
 
-@pytest.mark.parametrize("path", ["/moderations", "/audio/speech", "/chat/completions/"])
+@pytest.mark.parametrize("path", ["/images/generations", "/audio/speech", "/chat/completions/"])
 def test_an_endpoint_that_is_not_there_is_a_not_found_error(no_retries, path):
     with pytest.raises(openai.NotFoundError) as caught:
         no_retries.post(path, body={}, cast_to=object)
