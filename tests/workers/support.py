@@ -72,7 +72,7 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     return results
 
 

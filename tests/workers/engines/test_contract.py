@@ -162,7 +162,7 @@ def test_it_works_on_as_many_as_it_has_slots(asked: Asked):
     def run(number):
         events = asked.stream(make_request(f"{COUNT} {number}", **GREEDY, max_tokens=40))
         first = next(events)
-        started.wait(20)
+        started.wait(100)
         return [first, *events]
 
     for events in at_once(SLOTS, run):

@@ -99,6 +99,8 @@ class Caller:
                 self.run(self._client.aclose())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(10)
+            if not self._loop.is_running():
+                self._loop.close()
 
     async def _make_client(self) -> httpx.AsyncClient:
         headers = {"User-Agent": "chatsite"}
