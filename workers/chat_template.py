@@ -6,7 +6,7 @@ space; source: transformers' documentation, "Writing a chat template"). Pure: no
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -101,21 +101,6 @@ class ChatTemplate:
             raise BadTemplate(
                 f"The chat template {self.name or 'of the checkpoint'} cannot write these messages: {error}."
             ) from None
-
-
-def mask(offsets: Iterable[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
-    """Which tokens are the assistant's: those whose characters overlap a span. Tokens without characters are not.
-
-    `offsets` are a tokenizer's `(start, end)` in the rendered text, in rising order.
-    """
-    wanted = iter(spans)
-    span = next(wanted, None)
-    flags = []
-    for start, end in offsets:
-        while span is not None and span.end <= start:
-            span = next(wanted, None)
-        flags.append(span is not None and start < end and end > span.start)
-    return flags
 
 
 class _Search:

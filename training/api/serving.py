@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from chatsite.accounts.models import ApiKey, User
+from chatsite.accounts.services import access
 from training.api.protocol import JobRequest
 from training.models import Job
 from training.services import jobs
 from workers import client
-from workers.api import errors
+from workers.api import caller, errors
 from workers.api.files.serving import find as find_file
 from workers.api.models.serving import find as find_model
 from workers.api.pages import as_id
@@ -61,16 +62,24 @@ def find(owner: User, public_id: str) -> Job:
 
 def delete_model(owner: User, name: str) -> None:
     """Take a fine-tuned chat model of `owner`'s out of the catalog. One that a worker still hosts is hidden instead."""
-    chat_model = find_model(name)
-    if not Job.objects.filter(owner=owner, fine_tuned_model=chat_model.name).exists():
-        raise errors.Forbidden(
-            "You can delete the models that your own fine-tuning jobs made, and no others."
-        )
+    chat_model = _made_by(owner, name)
     if client.is_served(chat_model.name):
         # Its worker's next heartbeat would enter it anew.
         catalog.set_published(chat_models=ChatModel.objects.filter(pk=chat_model.pk), published=False)
     else:
         catalog.remove(chat_model=chat_model)
+
+
+def _made_by(owner: User, name: str) -> ChatModel:
+    """What a job of `owner`'s made, though nobody may see it yet; somebody else's hidden one does not exist."""
+    who = caller.current()
+    if who is None or access.may_use(api_key=who.api_key, chat_model=name):
+        made = Job.objects.filter(owner=owner, fine_tuned_model=as_id(name)).exists()
+        chat_model = ChatModel.objects.filter(name=name).first() if made else None
+        if chat_model is not None:
+            return chat_model
+    find_model(name)
+    raise errors.Forbidden("You can delete the models that your own fine-tuning jobs made, and no others.")
 
 
 def change(job: Job, how: Callable[..., None]) -> None:

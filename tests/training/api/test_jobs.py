@@ -215,13 +215,14 @@ def delete_model(api: Api, name: str) -> Any:  # noqa: F811
     return api._client.delete(f"/v1/models/{name}", headers=api.headers)
 
 
+@pytest.mark.parametrize("published", [True, False])
 @pytest.mark.parametrize("served", [True, False])
-def test_ones_own_fine_tuned_model_can_be_deleted(api, make, workers_client, served):  # noqa: F811
+def test_ones_own_fine_tuned_model_can_be_deleted(api, make, workers_client, served, published):  # noqa: F811
     make(suffix="poet")
     job = Job.objects.get()
     jobs.begin(job=job)
     jobs.succeed(job=job, fine_tuned_model=job.result_name)
-    make_chat_model(job.result_name)
+    make_chat_model(job.result_name, published=published)
     if served:
         workers_client.host_script(job.result_name)
 
@@ -240,9 +241,12 @@ def test_no_other_model_can_be_deleted(api, bob, make):  # noqa: F811
     job = Job.objects.get()
     job.owner, job.fine_tuned_model = bob, "bobs"
     job.save()
-    make_chat_model("bobs")
+    bobs = make_chat_model("bobs")
 
     for name in ("parrot", "bobs"):
         assert error_of(delete_model(api, name))["code"] == "permission_denied"
     assert error_of(delete_model(api, "nobody"))["code"] == "model_not_found"
+    bobs.published = False
+    bobs.save()
+    assert error_of(delete_model(api, "bobs"))["code"] == "model_not_found", "a hidden one was betrayed"
     assert ChatModel.objects.count() == 2

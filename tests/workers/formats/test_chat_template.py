@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.chat_template import BadTemplate, ChatTemplate, Span, mask
+from workers.chat_template import BadTemplate, ChatTemplate
 from workers.protocol import ChatMessage
 
 # As the SmolLM2 and Qwen2.5 checkpoints write it.
@@ -117,13 +117,6 @@ class TestSpans:
     def test_it_says_the_same_text_as_render(self):
         template = ChatTemplate(CHATML)
         assert template.render_with_spans(TALK, add_generation_prompt=True).text == template.render(TALK)
-
-
-def test_the_mask_takes_tokens_that_overlap_a_span():
-    #            bos     before  straddling  inside  behind  in the second  empty
-    offsets = [(0, 0), (0, 4), (4, 6), (6, 9), (9, 12), (15, 20), (20, 20)]
-    assert mask(offsets, [Span(5, 9), Span(15, 22)]) == [False, False, True, True, False, True, False]
-    assert mask(offsets, []) == [False] * 7
 
 
 def test_it_writes_what_transformers_writes():
