@@ -31,26 +31,25 @@ class InProcessClient(BrokerClient):
         self.requests: list[GenerationRequest] = []
         self.other_requests: list[WorkerRequest] = []
         self.reports: list[tuple[str, Report]] = []
-        self._engines: dict[str, Engine] = {}
         self._threads = ThreadPoolExecutor(32, thread_name_prefix="in-process-worker")
         self._running: list[Any] = []
         self._host = EngineHost(
             worker="in-process",
-            engines=self._engines,
+            engines={},
             client=broker(),
             report=lambda task, report: self.reports.append((task, report)),
             hand_over=lambda request_id: False,
         )
 
     def host(self, engine: Engine) -> None:
-        self._engines[engine.hosted.name] = engine
+        self._host.add({engine.hosted.name: engine})
 
     def host_script(self, name: str, script: str = "") -> None:
         self.host(ScriptedEngine(name, Script.parse(script)))
 
     def unhost(self, name: str) -> None:
         """The chat model's worker goes away."""
-        del self._engines[name]
+        self._host.remove([name])
 
     def statuses(self) -> list[WorkerStatus]:
         models: Iterable[HostedModel] = self._host.hosted

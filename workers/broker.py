@@ -60,7 +60,10 @@ class BrokerClient:
         """Put a request that the ledger has as queued into its chat model's queue."""
         try:
             current_app.send_task(
-                GENERATE_TASK, args=[request_id, attempt], queue=queue_name(chat_model), ignore_result=True
+                GENERATE_TASK,
+                args=[request_id, attempt, chat_model],
+                queue=queue_name(chat_model),
+                ignore_result=True,
             )
         except OperationalError as error:
             raise ConnectionError(f"The broker did not take the message: {error}") from error

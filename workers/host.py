@@ -7,9 +7,9 @@ import logging
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import redis
 
@@ -52,7 +52,11 @@ class _Job:
 
 
 class EngineHost:
-    """Runs requests on `engines` (by chat model name) and tells `report` of each outcome."""
+    """Runs requests on engines (by chat model name) and tells `report` of each outcome.
+
+    Engines may come and go while it runs. Who takes one away closes its queue, lets `depart` keep out what was taken
+    from the queue before that, waits for `running` to reach 0, and then calls `remove` or `lay_down`.
+    """
 
     def __init__(
         self,
@@ -62,10 +66,21 @@ class EngineHost:
         client: redis.Redis,
         report: Callable[[str, Report], None],
         hand_over: Callable[[str], bool],
+        put_back: Callable[[str, int, str], None] | None = None,
     ):
-        """`report(task name, report)` must not raise; `hand_over(request id)` gives a request to another worker."""
+        """`report(task name, report)` must not raise; `hand_over(request id)` gives a request to another worker.
+
+        `put_back(request id, attempt, chat model)` puts a message back into its queue, for a chat model that is not
+        here any more.
+        """
         self.worker = worker
-        self._engines = engines
+        self._engines = dict(engines)
+        self._asleep: dict[str, HostedModel] = {}
+        self._departing: set[str] = set()
+        self._entering: Counter[str] = Counter()
+        """Messages by chat model that have been let in and are no job yet."""
+        self._used_at: dict[str, float] = dict.fromkeys(engines, time.monotonic())
+        self._put_back = put_back
         self._client = client
         self._report = report
         self._hand_over = hand_over
@@ -77,7 +92,69 @@ class EngineHost:
 
     @property
     def hosted(self) -> tuple[HostedModel, ...]:
-        return tuple(engine.hosted for engine in self._engines.values())
+        """What is in memory, then what sleeps."""
+        with self._lock:
+            ready = [replace(e.hosted, draining=name in self._departing) for name, e in self._engines.items()]
+            return (*ready, *self._asleep.values())
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Those in memory."""
+        with self._lock:
+            return dict(self._engines)
+
+    def add(self, engines: Mapping[str, Engine]) -> None:
+        """From now on they are served, also if they slept."""
+        with self._lock:
+            for name, engine in engines.items():
+                self._engines[name] = engine
+                self._asleep.pop(name, None)
+                self._departing.discard(name)
+                self._used_at[name] = time.monotonic()
+
+    def depart(self, names: Collection[str]) -> None:
+        """Let nothing new to these chat models."""
+        with self._lock:
+            self._departing.update(names)
+
+    def stay(self, names: Collection[str]) -> None:
+        """Take `depart` back."""
+        with self._lock:
+            self._departing.difference_update(names)
+
+    def running(self, names: Collection[str]) -> int:
+        """How many requests for these chat models run or are about to."""
+        with self._lock:
+            jobs = sum(job.request.chat_model in names for job in self._jobs)
+            return jobs + sum(self._entering[name] for name in names)
+
+    def idle_seconds(self, names: Collection[str]) -> float:
+        """Since the last request for one of them ended, or it was loaded; 0 while one runs."""
+        if self.running(names):
+            return 0.0
+        with self._lock:
+            return time.monotonic() - max(self._used_at.get(name, 0.0) for name in names)
+
+    def hand_over_all(self, names: Collection[str]) -> None:
+        """End what runs for these chat models, each request handed to another worker where there is one."""
+        for job in self._running():
+            if job.request.chat_model in names:
+                job.stop.set(SHUTDOWN)
+
+    def remove(self, names: Collection[str]) -> None:
+        """They are not served any more. Nothing runs for them; the engines are the caller's to close."""
+        with self._lock:
+            for name in names:
+                self._engines.pop(name, None)
+                self._asleep.pop(name, None)
+                self._departing.discard(name)
+
+    def lay_down(self, names: Collection[str]) -> None:
+        """As `remove`, but they stay among the `hosted`, as those that a request wakes."""
+        with self._lock:
+            for name in names:
+                self._asleep[name] = replace(self._engines.pop(name).hosted, asleep=True)
+                self._departing.discard(name)
 
     @property
     def in_flight(self) -> list[str]:
@@ -93,30 +170,54 @@ class EngineHost:
                 self._deltas.popleft()
             return len(self._deltas) / SPEED_WINDOW_SECONDS
 
-    def work_on(self, request_id: str, attempt: int) -> None:
+    def work_on(self, request_id: str, attempt: int, chat_model: str = "") -> None:
         """Claim a request, run it to its end and report. Does nothing when there is nothing to do.
 
-        The message's own one, or that of an asker whose turn it is: see `ledger.claim`.
+        The message's own one, or that of an asker whose turn it is: see `ledger.claim`. `chat_model`: the message's.
         """
+        chat_model = chat_model or ledger.chat_model_of(self._client, request_id)
+        if not self._let_in(chat_model):
+            if chat_model and self._put_back is not None:
+                self._put_back(request_id, attempt, chat_model)
+            return
+        try:
+            job = self._claim(request_id, attempt)
+        finally:
+            with self._lock:
+                self._entering[chat_model] -= 1
+        if job is not None:
+            self._work(job)
+
+    def _let_in(self, chat_model: str) -> bool:
+        with self._lock:
+            here = chat_model in self._engines and chat_model not in self._departing
+            self._entering[chat_model] += here
+            return here
+
+    def _claim(self, request_id: str, attempt: int) -> _Job | None:
         try:
             record = ledger.claim(self._client, request_id, attempt, self.worker)
         except ledger.UnreadableError as error:
             rescue.discard(self._client, error.request_id, error)
-            return
+            return None
         if record is None:
-            return
+            return None
         job = _Job(record.request, record.attempt, StopSignal())
+        if record.cancelled:
+            job.stop.set(CANCELLED)
         with self._lock:
             self._jobs.add(job)
+        return job
+
+    def _work(self, job: _Job) -> None:
         try:
-            if record.cancelled:
-                job.stop.set(CANCELLED)
             if self.draining:
                 job.stop.set(SHUTDOWN)
             self._run(job)
         finally:
             with self._lock:
                 self._jobs.discard(job)
+                self._used_at[job.request.chat_model] = time.monotonic()
 
     def stop(self, request_id: str, reason: str = CANCELLED) -> None:
         """Stop a request within one step of its engine. Unknown ids are ignored."""
@@ -144,7 +245,7 @@ class EngineHost:
     def close(self) -> None:
         """Write out what waits and free the engines. Nothing runs any more."""
         self._writer.close()
-        for engine in self._engines.values():
+        for engine in self.engines.values():
             engine.close()
 
     def _running(self) -> list[_Job]:

@@ -277,6 +277,12 @@ def state(client: redis.Redis, request_id: str) -> str | None:
     return value.decode() if value else None
 
 
+def chat_model_of(client: redis.Redis, request_id: str) -> str:
+    """The name of the request's chat model; "" for a request that is not known (any more)."""
+    value: Any = client.hget(key(request_id), "chat_model")
+    return value.decode() if value else ""
+
+
 def in_flight(client: redis.Redis) -> list[str]:
     """Ids of the requests that have not ended, oldest first."""
     return [member.decode() for member in client.zrange(IN_FLIGHT, 0, -1)]  # type: ignore[union-attr]

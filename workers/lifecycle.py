@@ -12,16 +12,20 @@ from celery.signals import worker_ready, worker_shutting_down
 
 import chatsite
 from workers import consumer, fleet, ledger
-from workers.broker import queue_name
+from workers.broker import BrokerClient, queue_name
 from workers.connections import UNREACHABLE, broker
 from workers.engines import registry
-from workers.engines.base import Engine, EngineError
+from workers.engines.base import EngineError
 from workers.host import EngineHost
 from workers.priority import ENGINE_NICE, session_steps_back
 from workers.protocol import WorkerStatus
 from workers.reports import rescuer, send_report
+from workers.steward import Family, Steward, load_family
 
 logger = logging.getLogger(__name__)
+
+NO_QUEUE = queue_name("")
+"""Nobody sends there."""
 
 _host: EngineHost | None = None
 
@@ -39,59 +43,66 @@ def install(new_host: EngineHost | None) -> None:
     _host = new_host
 
 
-def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "") -> None:
+def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "", idle_seconds: float = 0.0) -> None:
     """Load `specs`, serve their queues until SIGTERM or SIGINT, then drain. Blocks; call it from the main thread.
 
-    Raises `EngineError` when something cannot be loaded.
+    Without any `specs` the worker waits for orders. What nobody has asked for in `idle_seconds` sleeps until somebody
+    does; 0 lets nothing sleep. Raises `EngineError` when something cannot be loaded.
     """
-    worker = name or f"{specs[0].name}@{socket.gethostname()}-{os.getpid()}"
+    worker = name or f"{specs[0].name if specs else 'worker'}@{socket.gethostname()}-{os.getpid()}"
     session_steps_back(ENGINE_NICE)
-    loaded = _load(specs)
+    families = _load(specs)
     client = broker()
     engine_host = EngineHost(
         worker=worker,
-        engines=loaded,
+        engines={name: engine for family in families for name, engine in family.engines.items()},
         client=client,
         report=send_report,
         hand_over=lambda request_id: rescuer().hand_over(request_id, by=worker),
+        put_back=BrokerClient().publish,
     )
     install(engine_host)
     pulse = Pulse(engine_host, started_at=time.time())
+    steward = Steward(
+        engine_host, families, client=client, idle_seconds=idle_seconds, on_change=pulse.beat_soon
+    )
     try:
-        _consume(engine_host, pulse)
+        _consume(engine_host, pulse, steward)
     finally:
+        steward.stop()
         pulse.stop()
         engine_host.drain()
         engine_host.close()
         install(None)
 
 
-def _load(specs: Sequence[registry.EngineSpec]) -> dict[str, Engine]:
-    """The engines by chat model. Those that were loaded are freed again when one cannot be."""
-    loaded: dict[str, Engine] = {}
-    names = [name for spec in specs for name in (spec.name, *dict(spec.transformers.adapters))]
+def _load(specs: Sequence[registry.EngineSpec]) -> list[Family]:
+    """Those that were loaded are freed again when one cannot be."""
+    names = [name for spec in specs for name in registry.names_of(spec)]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise EngineError(f"{twice} would be served twice by this worker; give one of the two another name.")
+    loaded: list[Family] = []
     try:
         for spec in specs:
-            began = time.monotonic()
-            loaded.update(registry.load_all(spec))
-            logger.info("%s is loaded (%s, %.1f s).", spec.name, spec.engine, time.monotonic() - began)
+            loaded.append(load_family(spec))  # noqa: PERF401 - what is there must be known when the next one fails
     except BaseException:
-        for engine in loaded.values():
-            engine.close()
+        for family in loaded:
+            registry.base_of(next(iter(family.engines.values()))).close()
         raise
     return loaded
 
 
-def _consume(engine_host: EngineHost, pulse: "Pulse") -> None:
+def _consume(engine_host: EngineHost, pulse: "Pulse", steward: Steward) -> None:
     """Run the Celery consumer of the host's queues until the process is told to stop."""
 
     @worker_ready.connect(weak=False)
-    def on_ready(**kwargs: object) -> None:
+    def on_ready(sender: object, **kwargs: object) -> None:
         pulse.start()
+        steward.start(consumer.Taps(sender))
         logger.info(
-            "%s is ready: %s.", engine_host.worker, ", ".join(model.name for model in engine_host.hosted)
+            "%s is ready: %s.",
+            engine_host.worker,
+            ", ".join(model.name for model in engine_host.hosted) or "it waits for orders",
         )
 
     @worker_shutting_down.connect(weak=False)
@@ -104,8 +115,9 @@ def _consume(engine_host: EngineHost, pulse: "Pulse") -> None:
 
     consumer.start(
         hostname=engine_host.worker,
-        queues=[queue_name(model.name) for model in engine_host.hosted],
-        concurrency=sum(model.slots for model in engine_host.hosted),
+        # Celery takes "no queue" for "all queues", and no slots for as many as there are cores.
+        queues=[queue_name(model.name) for model in engine_host.hosted] or [NO_QUEUE],
+        concurrency=sum(model.slots for model in engine_host.hosted) or 1,
     )
 
 

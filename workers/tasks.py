@@ -10,13 +10,13 @@ from workers.protocol import Report
 
 
 @shared_task(name="workers.generate", ignore_result=True)
-def generate(request_id: str, attempt: int) -> None:
+def generate(request_id: str, attempt: int, chat_model: str = "") -> None:
     """Runs in a model worker."""
     from workers import (
         lifecycle,
     )  # the control worker and the web know this task's name only, and load no engine
 
-    lifecycle.host().work_on(request_id, attempt)
+    lifecycle.host().work_on(request_id, attempt, chat_model)
 
 
 @shared_task(name="workers.reap_lost_requests", ignore_result=True)

@@ -151,6 +151,8 @@ WORKERS_CLIENT = "workers.broker.BrokerClient"
 GENERATION_TIMEOUT = env.seconds("CHATSITE_GENERATION_TIMEOUT", 600, minimum=1)
 # Requests that may wait for one chat model before new ones are answered "busy".
 QUEUE_LIMIT = env.integer("CHATSITE_QUEUE_LIMIT", 1000, minimum=1)
+# Minutes after which a worker frees a chat model that nobody asks for; the next request has it loaded again. 0: never.
+IDLE_UNLOAD_MINUTES = env.minutes("CHATSITE_IDLE_UNLOAD", 0)
 # Answers that one person may have running at once in the chat pages.
 RUNNING_REPLIES_PER_USER = env.integer("CHATSITE_RUNNING_REPLIES_PER_USER", 4, minimum=1)
 

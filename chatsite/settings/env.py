@@ -52,15 +52,23 @@ def integer(name: str, default: int, *, minimum: int | None = None, maximum: int
 
 
 def seconds(name: str, default: float, *, minimum: float = 0.0) -> float:
+    return _number(name, default, minimum, "a number of seconds", f"{default:g}")
+
+
+def minutes(name: str, default: float) -> float:
+    return _number(name, default, 0.0, "a number of minutes", "30")
+
+
+def _number(name: str, default: float, minimum: float, expected: str, example: str) -> float:
     value = text(name)
     if not value:
         return default
     try:
         number = float(value)
     except ValueError:
-        raise refuse(name, value, "a number of seconds", f"{default:g}") from None
+        raise refuse(name, value, expected, example) from None
     if not minimum <= number < float("inf"):
-        raise refuse(name, value, f"a number of seconds of at least {minimum:g}", f"{default:g}")
+        raise refuse(name, value, f"{expected} of at least {minimum:g}", example)
     return number
 
 

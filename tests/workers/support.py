@@ -128,6 +128,7 @@ class Worker:
     ) -> None:
         self.name = name
         self.reports: list[tuple[str, Report]] = []
+        self.put_back: list[tuple[str, int, str]] = []
         self._client = client
         self._threads: list[threading.Thread] = []
         self._started_at = time.time()
@@ -137,6 +138,7 @@ class Worker:
             client=client,
             report=lambda task, report: self.reports.append((task, report)),
             hand_over=lambda request_id: rescuer is not None and rescuer.hand_over(request_id, by=name),
+            put_back=lambda *message: self.put_back.append(message),
         )
         self.beat()
 

@@ -104,7 +104,7 @@ class TestSubmitting:
         BrokerClient().submit(request)
         ((name, options),) = sent
         assert name == "workers.generate"
-        assert options["args"] == [request.id, 1]
+        assert options["args"] == [request.id, 1, "parrot"]
         assert options["queue"] == queue_name("parrot") == "generate.parrot"
         assert "secret" not in str(options)
 

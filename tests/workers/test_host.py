@@ -197,14 +197,13 @@ class TestFailing:
         assert [entry.event for entry in written(valkey, request.id)][1:] == events[:2]
         assert worker.reports[0][1].text == "a"
 
-    def test_a_chat_model_it_does_not_host(self, valkey, workers):
+    def test_a_chat_model_it_does_not_host_is_left_to_others(self, valkey, workers):
         worker = workers("one", scripted())
         request = make_request(chat_model="lorem")
         enter(request)
         worker.work_on(request.id).join(5)
-        last = last_of(valkey, request)
-        assert isinstance(last, Failed)
-        assert last.code is ErrorCode.ENGINE_FAILURE
+        assert worker.put_back == [(request.id, 1, "lorem")]
+        assert ledger.state(valkey, request.id) == "queued"
 
     def test_a_refusal_of_the_engine_is_passed_on(self, valkey, workers):
         worker = workers("one", scripted("context=2"))

@@ -14,7 +14,9 @@ from workers.engines.transformers.options import TransformersOptions
 def started(monkeypatch):
     """What the command would start, instead of starting it."""
     calls = []
-    monkeypatch.setattr(lifecycle, "run_worker", lambda specs, *, name="": calls.append((list(specs), name)))
+    monkeypatch.setattr(
+        lifecycle, "run_worker", lambda specs, *, name, idle_seconds: calls.append((list(specs), name))
+    )
     return calls
 
 
@@ -71,7 +73,6 @@ def test_it_hosts_several(started, db):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], "--model"),
         (["--model", "a", "--checkpoint", "/m.gguf", "--slots", "40000"], "--slots"),
         (["--model", "nobody"], "nobody"),
         (["--model", "two words", "--checkpoint", "/m.gguf"], "two words"),
@@ -93,7 +94,7 @@ def test_it_says_what_is_wrong(started, db, arguments, named):
 
 
 def test_an_engine_that_cannot_be_loaded_is_one_sentence(monkeypatch):
-    def refuse(specs, *, name=""):
+    def refuse(specs, **options):
         raise EngineError("/m.gguf does not exist. Give the path of a GGUF file.")
 
     monkeypatch.setattr(lifecycle, "run_worker", refuse)
@@ -173,3 +174,38 @@ def test_one_name_for_two_is_refused_before_anything_is_loaded():
                 EngineSpec("other", "scripted", ""),
             ]
         )
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """The seconds after which a started worker lets chat models sleep."""
+    given = []
+    monkeypatch.setattr(
+        lifecycle, "run_worker", lambda specs, *, name, idle_seconds: given.append(idle_seconds)
+    )
+    return given
+
+
+def test_a_worker_may_wait_for_orders(started):
+    worker("--name", "one")
+    assert started == [([], "one")]
+
+
+def test_what_a_chat_model_needs_goes_with_one(started):
+    with pytest.raises(CommandError, match="--checkpoint goes with --model NAME"):
+        worker("--checkpoint", "/m.gguf")
+
+
+def test_the_setting_says_when_chat_models_sleep_and_the_option_says_it_louder(idle, settings):
+    worker()
+    settings.IDLE_UNLOAD_MINUTES = 5
+    worker()
+    worker("--idle-unload", "0.5")
+    worker("--idle-unload", "0")
+    assert idle == [0, 300, 30, 0]
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "inf"])
+def test_minutes_that_are_none_are_refused(idle, minutes):
+    with pytest.raises(CommandError, match="--idle-unload must be a number of minutes of at least 0"):
+        worker(f"--idle-unload={minutes}")

@@ -12,10 +12,10 @@ import pytest
 from django.conf import settings
 
 from tests.workers.support import Server, make_request, text_of, wait_until
-from workers import client, fleet, ledger, reports, streams
+from workers import client, fleet, ledger, orders, reports, streams
 from workers.broker import BrokerClient, queue_key
 from workers.connections import broker
-from workers.protocol import ErrorCode, Failed, Finished
+from workers.protocol import ErrorCode, Failed, Finished, OrderState, Weights
 
 pytestmark = pytest.mark.flow
 
@@ -38,15 +38,9 @@ def processes(embedded):
     """Starts workers of the chat model "counter", which says w0 to w149 in ten seconds."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(name):
-        arguments = [
-            "--model",
-            "counter",
-            "--engine",
-            "scripted",
-            "--checkpoint",
-            "tokens=150&rate=15&slots=4",
-        ]
+    def start(name, *arguments):
+        counter = ["--model", "counter", "--engine", "scripted"]
+        arguments = arguments or (*counter, "--checkpoint", "tokens=150&rate=15&slots=4")
         environment = {**os.environ, "REDIS_URL": embedded.url, "DJANGO_SETTINGS_MODULE": "chatsite.settings"}
         running.append(
             subprocess.Popen(
@@ -149,3 +143,32 @@ def test_a_stop_is_heard_by_the_process(processes):
     assert isinstance(entries[-1].event, Finished)
     assert entries[-1].event.reason == "cancelled"
     assert len(text_of(entries)) < len(WORDS)
+
+
+def obeyed(chat_model, weights):
+    order = orders.give(broker(), worker="one", chat_model=chat_model, weights=weights)
+    wait_until(lambda: orders.look_up(broker(), order.id).state.ended, 90)
+    return orders.look_up(broker(), order.id)
+
+
+def answer(chat_model):
+    request = make_request(chat_model=chat_model, report_task="")
+    wait_until(lambda: any(s.serves(chat_model) for s in fleet.statuses(broker())), 90)
+    BrokerClient().submit(request)
+    return text_of(list(BrokerClient().follow(request.id)))
+
+
+def test_a_worker_without_a_chat_model_takes_them_and_gives_them_up_by_order(processes):
+    worker = processes("one", "--idle-unload", "60")
+    assert fleet.statuses(broker())[0].models == ()
+    assert obeyed("first", Weights("scripted", "reply=I am first", slots=2)).state is OrderState.READY
+    assert obeyed("broken", Weights("scripted", "speed=1")).state is OrderState.FAILED
+    assert obeyed("second", Weights("scripted", "reply=I am second")).state is OrderState.READY
+    assert [answer("first"), answer("second")] == ["I am first", "I am second"]
+    assert obeyed("first", None).state is OrderState.UNLOADED
+    wait_until(lambda: not any(s.serves("first") for s in fleet.statuses(broker())), 90)
+    with pytest.raises(client.NoWorker):
+        BrokerClient().submit(make_request(chat_model="first"))
+    assert answer("second") == "I am second"
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0

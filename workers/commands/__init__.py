@@ -7,6 +7,8 @@ SUBCOMMANDS = {
     "alias": "workers.commands.aliasing",
     "remove": "workers.commands.removing",
     "pull": "workers.commands.pulling",
+    "load": "workers.commands.loading",
+    "unload": "workers.commands.unloading",
     "formats": "workers.commands.formats",
     "explain": "workers.commands.explaining",
     "render": "workers.commands.rendering",

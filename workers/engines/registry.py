@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workers.engines.base import Engine, EngineError
@@ -123,9 +123,64 @@ def load(spec: EngineSpec) -> Engine:
 
 
 def load_all(spec: EngineSpec) -> dict[str, Engine]:
-    """The engine by its chat model's name, and those over its weights (adapters) by theirs. Raises `EngineError`."""
-    if spec.name in dict(spec.transformers.adapters):
+    """The engine by its chat model's name, and those over its weights (adapters) by theirs. Raises `EngineError`.
+
+    A chat model that is itself an adapter (`TransformersOptions.adapter`) comes without its base.
+    """
+    options = spec.transformers
+    if spec.name in dict(options.adapters):
         raise EngineError(f"adapter {spec.name}: that is the base's own name; give the adapter another.")
-    engine = load(spec)
+    if options.adapter:
+        options = replace(options, adapter="", adapters=((spec.name, options.adapter), *options.adapters))
+    engine = load(replace(spec, transformers=options))
     adapted = getattr(engine, "adapted", None)
-    return {spec.name: engine, **(adapted(spec.transformers) if adapted is not None else {})}
+    over = adapted(options) if adapted is not None else {}
+    return over if spec.transformers.adapter else {spec.name: engine, **over}
+
+
+def names_of(spec: EngineSpec) -> list[str]:
+    """The chat models that `load_all` makes of it."""
+    return [spec.name, *dict(spec.transformers.adapters)]
+
+
+def base_of(engine: Engine) -> Engine:
+    """The engine that holds the weights: the one itself, unless it is an adapter's."""
+    base: Engine = getattr(engine, "base", engine)
+    return base
+
+
+def can_share(there: EngineSpec, wanted: EngineSpec) -> bool:
+    """Whether `wanted` is an adapter over the weights that `there` has loaded, in the same way."""
+
+    def weights(spec: EngineSpec) -> object:
+        plain = replace(spec.transformers, adapter="", adapters=())
+        return (spec.engine, str(locate(spec.checkpoint)), spec.template, plain)
+
+    return (
+        wanted.engine == "transformers"
+        and bool(wanted.transformers.adapter)
+        and not wanted.transformers.adapters
+        and weights(there) == weights(wanted)
+    )
+
+
+def with_adapter(spec: EngineSpec, name: str, place: str) -> EngineSpec:
+    """What to load to have the same with one adapter more."""
+    options = replace(spec.transformers, adapters=(*spec.transformers.adapters, (name, place)))
+    return replace(spec, transformers=options)
+
+
+def without(spec: EngineSpec, name: str) -> EngineSpec | None:
+    """What to load to have the same without that chat model; None when nothing is left.
+
+    Where a base goes and its adapters stay, the first of them takes its place: it comes without a base of its own.
+    """
+    adapters = dict(spec.transformers.adapters)
+    if name != spec.name:
+        adapters.pop(name)
+        return replace(spec, transformers=replace(spec.transformers, adapters=tuple(adapters.items())))
+    if not adapters:
+        return None
+    first, place = next(iter(adapters.items()))
+    rest = tuple((other, at) for other, at in adapters.items() if other != first)
+    return replace(spec, name=first, transformers=replace(spec.transformers, adapter=place, adapters=rest))

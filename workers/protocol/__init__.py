@@ -5,6 +5,7 @@ stream entry (`encode_event` / `decode_event`). Unknown keys are ignored on read
 an older reader; a missing or mistyped one raises `ProtocolError`.
 
 * `requests`: what is asked of a worker. `events`: what it says meanwhile. `status`: what it says about itself.
+* `orders`: what an operator wants of it.
 * `abilities`: which chat model can do what a request asks for.
 """
 
@@ -33,6 +34,7 @@ from workers.protocol.events import (
     event_to_dict,
     join_deltas,
 )
+from workers.protocol.orders import Order, OrderState, Weights
 from workers.protocol.reading import ProtocolError
 from workers.protocol.requests import (
     ROLES,
@@ -74,6 +76,8 @@ __all__ = [
     "HostedModel",
     "Lack",
     "Need",
+    "Order",
+    "OrderState",
     "ProtocolError",
     "Report",
     "Role",
@@ -90,6 +94,7 @@ __all__ = [
     "ToolChoice",
     "TopLogprob",
     "Usage",
+    "Weights",
     "WorkerRequest",
     "WorkerStatus",
     "decode_event",

@@ -57,6 +57,14 @@ class HostedModel:
     """How long the engine took to load it; 0 for one over weights that were there."""
     weights_bytes: int = 0
     """Of its weights in memory; 0 when the engine does not know."""
+    memory_bytes: int = 0
+    """By how much the process grew while it was loaded; 0 when that was not measured."""
+    checkpoint: str = ""
+    """What was loaded, as the worker was told."""
+    draining: bool = False
+    """It is about to be unloaded: what runs is being finished, and nothing new is taken."""
+    asleep: bool = False
+    """Unloaded since nobody asked for long; a request has it loaded again."""
 
     def can(self, ability: Ability) -> bool:
         return ability in self.abilities
@@ -86,7 +94,17 @@ class WorkerStatus:
     """It finishes what it has and takes nothing new."""
 
     def serves(self, chat_model: str) -> bool:
-        return not self.draining and any(model.name == chat_model for model in self.models)
+        """Whether it takes requests for the chat model, perhaps after having loaded it."""
+        model = self.model(chat_model)
+        return not self.draining and model is not None and not model.draining
+
+    def has_ready(self, chat_model: str) -> bool:
+        """Whether it takes requests for the chat model and has it in memory."""
+        model = self.model(chat_model)
+        return model is not None and self.serves(chat_model) and not model.asleep
+
+    def model(self, chat_model: str) -> HostedModel | None:
+        return next((model for model in self.models if model.name == chat_model), None)
 
     def to_json(self) -> str:
         return compact(asdict(self))

@@ -4,6 +4,8 @@ Each adapted layer runs its base once for all tokens of a step and then adds, fo
 its low-rank product to the tokens of the rows that asked for it. PEFT reads the adapters and finds their layers.
 """
 
+import math
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +15,9 @@ import torch
 from workers.engines.base import EngineError
 
 _running = threading.local()
+
+# As PEFT writes them.
+LORA_KEY = re.compile(r"^base_model\.model\.(?P<path>.+)\.lora_(?P<part>[AB])\.weight$")
 
 
 class chosen:  # noqa: N801 - a context manager that reads as a word
@@ -55,6 +60,10 @@ class Adapted(torch.nn.Module):
         self._down[name] = down.detach()
         self._up[name] = up.detach() * scaling
 
+    def drop(self, name: str) -> None:
+        self._down.pop(name, None)
+        self._up.pop(name, None)
+
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.base(states)
         for name, tokens in getattr(_running, "tokens", {}).items():
@@ -84,12 +93,80 @@ def attach(model: Any, adapters: Sequence[tuple[str, str]]) -> None:
             else:
                 wrapped.load_adapter(source, adapter_name=_key(name))
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "unreadable"
-            raise EngineError(
-                f"adapter {name}: {source} cannot be put over this base ({first[:200]})."
-            ) from error
+            raise _unfit(name, source, error) from error
     _check(wrapped, adapters)
     _replace(model, {_key(name): name for name, _ in adapters})
+
+
+class Graft:
+    """An adapter that is put over a model which runs already: read first, then laid over it in one moment."""
+
+    def __init__(self, name: str, source: str):
+        """Raises `EngineError` when `source` (folder or hub name) holds no plain LoRA."""
+        try:
+            from peft import PeftConfig
+            from peft.utils.save_and_load import load_peft_weights
+        except ImportError as error:
+            raise EngineError("adapters need the package peft: pip install 'chatsite[hf]'.") from error
+        self.name, self._source = name, source
+        try:
+            self._config: Any = PeftConfig.from_pretrained(source)
+            tensors = load_peft_weights(source, device="cpu")
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            raise self._refusal(error) from error
+        _check_plain(name, self._config)
+        self._parts: dict[str, dict[str, torch.Tensor]] = {}
+        for key, tensor in tensors.items():
+            found = LORA_KEY.match(key)
+            if found is None:
+                raise EngineError(f"adapter {name}: it changes {key}, which is no linear layer.")
+            self._parts.setdefault(found["path"], {})[found["part"]] = tensor
+
+    def lay_over(self, model: Any) -> None:
+        """All of it or, with an `EngineError`, nothing. Between two steps of the model."""
+        layers = {path: self._layer(model, path, parts) for path, parts in self._parts.items()}
+        for path, layer in layers.items():
+            if not isinstance(layer, Adapted):
+                parent, _, child = path.rpartition(".")
+                adapted = Adapted(layer)
+                setattr(model.get_submodule(parent), child, adapted)
+                layer = adapted
+            parts = self._parts[path]
+            layer.add(self.name, parts["A"], parts["B"], self._scaling(path, parts["A"].shape[0]))
+
+    def _layer(self, model: Any, path: str, parts: dict[str, torch.Tensor]) -> torch.nn.Module:
+        try:
+            layer: torch.nn.Module = model.get_submodule(path)
+        except AttributeError as error:
+            raise self._refusal(error) from error
+        base: Any = layer.base if isinstance(layer, Adapted) else layer
+        shape = (getattr(base, "out_features", None), getattr(base, "in_features", None))
+        if set(parts) != {"A", "B"} or shape != (parts["B"].shape[0], parts["A"].shape[1]):
+            raise self._refusal(ValueError(f"{path} has another shape"))
+        return layer
+
+    def _scaling(self, path: str, rank: int) -> float:
+        patterns: dict[str, float] = self._config.alpha_pattern or {}
+        alpha = next(
+            (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", path)),
+            self._config.lora_alpha,
+        )
+        return float(alpha / (math.sqrt(rank) if self._config.use_rslora else rank))
+
+    def _refusal(self, error: Exception) -> EngineError:
+        return _unfit(self.name, self._source, error)
+
+
+def take_off(model: Any, name: str) -> None:
+    """Free an adapter's weights. Its layers stay, and cost nothing without it."""
+    for module in model.modules():
+        if isinstance(module, Adapted):
+            module.drop(name)
+
+
+def _unfit(name: str, source: str, error: Exception) -> EngineError:
+    first = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "unreadable"
+    return EngineError(f"adapter {name}: {source} cannot be put over this base ({first[:200]}).")
 
 
 def _key(name: str) -> str:
@@ -99,14 +176,17 @@ def _key(name: str) -> str:
 
 def _check(wrapped: Any, adapters: Sequence[tuple[str, str]]) -> None:
     for name, _ in adapters:
-        config = wrapped.peft_config[_key(name)]
-        kind = str(getattr(config.peft_type, "value", config.peft_type))
-        if kind != "LORA" or getattr(config, "use_dora", False) or getattr(config, "modules_to_save", None):
-            what = "DoRA" if getattr(config, "use_dora", False) else kind
-            what = "whole layers beside LoRA" if getattr(config, "modules_to_save", None) else what
-            raise EngineError(
-                f"adapter {name}: it holds {what}, and only plain LoRA shares a base. Merge it into its base first."
-            )
+        _check_plain(name, wrapped.peft_config[_key(name)])
+
+
+def _check_plain(name: str, config: Any) -> None:
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    if kind != "LORA" or getattr(config, "use_dora", False) or getattr(config, "modules_to_save", None):
+        what = "DoRA" if getattr(config, "use_dora", False) else kind
+        what = "whole layers beside LoRA" if getattr(config, "modules_to_save", None) else what
+        raise EngineError(
+            f"adapter {name}: it holds {what}, and only plain LoRA shares a base. Merge it into its base first."
+        )
 
 
 def _replace(model: Any, names: dict[str, str]) -> None:

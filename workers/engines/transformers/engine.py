@@ -1,6 +1,7 @@
 """The transformers engine behind the contract of `workers.engines.base`."""
 
 import base64
+import contextlib
 import logging
 import math
 import time
@@ -16,7 +17,7 @@ from workers.engines.base import Engine, EngineError, Meter, RefusedError, StopS
 from workers.engines.cores import usable_cores
 from workers.engines.stopping import StopStrings
 from workers.engines.transformers import constraints, linears, loading
-from workers.engines.transformers.adapters import attach
+from workers.engines.transformers.adapters import Graft, attach, take_off
 from workers.engines.transformers.lockstep import LockstepBatch
 from workers.engines.transformers.loop import BROKE_DOWN, Loop
 from workers.engines.transformers.options import TransformersOptions
@@ -131,6 +132,28 @@ class TransformersEngine:
     def adapted(self, options: TransformersOptions) -> dict[str, Engine]:
         """The chat models of the adapters, each an engine over this one's weights."""
         return {name: Adapter(self, name) for name, _ in options.adapters}
+
+    def adapt(self, name: str, source: str) -> Engine:
+        """One more chat model over these weights, while the others answer. Raises `EngineError`."""
+        graft = Graft(name, source)
+        try:
+            self._loop.between_steps(lambda: graft.lay_over(self.model)).result()
+        except RuntimeError as error:
+            raise EngineError(f"adapter {name}: its base has been unloaded.") from error
+        return Adapter(self, name)
+
+    def take_off(self, name: str) -> None:
+        """Free what `adapt`, or the options, have put over the weights as `name`."""
+        batch = self._batch_of_loop
+        if batch is None:
+            return
+
+        def act() -> None:
+            take_off(self.model, name)
+            batch.forget(name)
+
+        with contextlib.suppress(RuntimeError):  # all of it has been unloaded
+            self._loop.between_steps(act).result()
 
     def stream(
         self, request: GenerationRequest, stop: StopSignal, *, adapter: str = ""
@@ -343,7 +366,11 @@ class Adapter:
 
     def __init__(self, engine: TransformersEngine, name: str):
         self._engine = engine
-        self.hosted = replace(engine.hosted, name=name, weights_bytes=0, load_seconds=0.0)
+        self.hosted = replace(engine.hosted, name=name, weights_bytes=0, load_seconds=0.0, memory_bytes=0)
+
+    @property
+    def base(self) -> TransformersEngine:
+        return self._engine
 
     def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
         return self._engine.stream(request, stop, adapter=self.hosted.name)
@@ -358,7 +385,8 @@ class Adapter:
         return self._engine.detokenize(request)
 
     def close(self) -> None:
-        """The weights are the base's."""
+        """Free what is the adapter's. The weights are the base's."""
+        self._engine.take_off(self.hosted.name)
 
 
 def checked(settings: Settings) -> Settings:

@@ -76,6 +76,9 @@ class LockstepBatch:
             row.read = len(row.ids)
         return list(cohort.rows), output.logits[:, -1]
 
+    def forget(self, adapter: str) -> None:
+        """Nothing is kept behind a row's end."""
+
     def embed(self, texts: list[list[int]], *, adapter: str = "") -> list[torch.Tensor]:
         """For each text the mean of its tokens' vectors in the last layer (the encoder's, where there is one)."""
         results = []

@@ -43,6 +43,8 @@ class TransformersOptions:
     """Branch, tag or commit on the hub."""
     trust_remote_code: bool = False
     """Run Python files that lie beside the weights."""
+    adapter: str = ""
+    """Folder or hub name of a PEFT adapter through which this chat model is served; those of one base share it."""
     adapters: tuple[tuple[str, str], ...] = ()
     """(chat model name, folder or hub name of a PEFT adapter), each served over the same base."""
 

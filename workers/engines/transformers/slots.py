@@ -360,6 +360,12 @@ class SlotBatch:
         self._rows.remove(row)
         self._free.append(row.slot)
 
+    def forget(self, adapter: str) -> None:
+        """Keep no K/V of the adapter, of which no row is left: another one may come under its name."""
+        for slot, owner in enumerate(self._owner):
+            if owner == adapter:
+                self._kept[slot] = []
+
     def step(self) -> tuple[list[Row], torch.Tensor]:
         """Run one step; the rows that may pick a token now, and its logits (rows, vocabulary)."""
         device, dtype = self._model.device, self._model.dtype

@@ -1,7 +1,9 @@
 """A model worker: hosts chat models and answers the requests for them."""
 
+import math
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
@@ -12,6 +14,9 @@ from workers.engines.transformers.options import TransformersOptions
 from workers.models import ChatModel
 from workers.protocol import MOST_SLOTS
 from workers.terminal.engine_options import add_transformers_options, transformers_options
+
+# Options that mean nothing without a chat model.
+OF_A_MODEL = ("engine", "checkpoint", "slots", "context", "launch", "template", "adapter")
 
 
 class Command(BaseCommand):
@@ -26,9 +31,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--model",
             action="append",
-            required=True,
+            default=[],
             metavar="NAME",
-            help="Chat model to host; may be given again.",
+            help="Chat model to host; may be given again. Without any, the worker waits until one is loaded into it "
+            "(`manage.py models load`, or the admin).",
         )
         parser.add_argument(
             "--engine", choices=sorted(FACTORIES), help="Default: the catalog's, or llama_cpp."
@@ -63,14 +69,22 @@ class Command(BaseCommand):
         parser.add_argument(
             "--name", default="", help="The worker's own name; must be unique among running workers."
         )
+        parser.add_argument(
+            "--idle-unload",
+            type=float,
+            metavar="MINUTES",
+            help="Free the memory of a chat model that nobody has asked for so long; the next request has it loaded "
+            "again. 0 is never (default: CHATSITE_IDLE_UNLOAD, or 0).",
+        )
 
-    def handle(self, *args: object, name: str, **options: Any) -> None:
+    def handle(self, *args: object, name: str, idle_unload: float | None, **options: Any) -> None:
         # Here, so that `manage.py help` and the web load no engine host.
         from workers.lifecycle import run_worker
 
         self._check(options)
         try:
-            run_worker([self._spec(model, options) for model in options["model"]], name=name)
+            specs = [self._spec(model, options) for model in options["model"]]
+            run_worker(specs, name=name, idle_seconds=60 * _idle_minutes(idle_unload))
         except EngineError as error:
             raise CommandError(str(error)) from error
 
@@ -83,6 +97,12 @@ class Command(BaseCommand):
             raise CommandError(f"--slots must be at most {MOST_SLOTS}, not {options['slots']}.")
         for model in options["model"]:
             _check_name(f"--model {model!r}", model)
+        if not options["model"] and (
+            said := next((name for name in OF_A_MODEL if options[name] is not None), "")
+        ):
+            raise CommandError(
+                f"--{said.replace('_', '-')} goes with --model NAME: say which chat model it is for."
+            )
         if options["launch"] is not None and options["engine"] != "upstream":
             raise CommandError("--launch goes with --engine upstream.")
         if len(set(options["model"])) < len(options["model"]):
@@ -149,6 +169,13 @@ class Command(BaseCommand):
             "context_length": found.context_length,
             "template": found.template,
         }
+
+
+def _idle_minutes(given: float | None) -> float:
+    minutes: float = settings.IDLE_UNLOAD_MINUTES if given is None else given
+    if not (math.isfinite(minutes) and minutes >= 0):
+        raise CommandError(f"--idle-unload must be a number of minutes of at least 0, not {minutes:g}.")
+    return minutes
 
 
 def _add_adapter_option(group: Any) -> None:

@@ -1,0 +1,310 @@
+"""Chat models that come and go in a worker that runs."""
+
+import threading
+import time
+
+import pytest
+
+from tests.fakes import enter, heartbeat
+from tests.workers.support import make_request, text_of, wait_until, written
+from workers import ledger, orders, steward
+from workers.broker import queue_key
+from workers.engines.base import EngineError
+from workers.engines.registry import EngineSpec
+from workers.engines.scripted import ScriptedEngine
+from workers.host import EngineHost
+from workers.protocol import Failed, Finished, OrderState, Weights
+from workers.steward import Steward, load_family
+
+
+class Queues:
+    """Stands for the consumer: which queues are open, and for how many messages at once."""
+
+    def __init__(self):
+        self.slots = {}
+
+    def open(self, queue, slots):
+        assert queue not in self.slots
+        self.slots[queue] = slots
+
+    def close(self, queue, slots):
+        assert self.slots.pop(queue) == slots
+
+
+class House:
+    """A worker "one" with its steward, whose thread does not run: the test says what is done when."""
+
+    def __init__(self, client, *specs, idle_seconds=0.0):
+        self.client = client
+        self.reports, self.put_back, self.handed_over, self.threads = [], [], [], []
+        families = [load_family(EngineSpec(name, "scripted", script)) for name, script in specs]
+        self.host = EngineHost(
+            worker="one",
+            engines={name: engine for family in families for name, engine in family.engines.items()},
+            client=client,
+            report=lambda task, report: self.reports.append(report),
+            hand_over=lambda request_id: self.handed_over.append(request_id) or False,
+            put_back=lambda *message: self.put_back.append(message),
+        )
+        self.queues = Queues()
+        for model in self.host.hosted:
+            self.queues.open(f"generate.{model.name}", model.slots)
+        self.steward = Steward(self.host, families, client=client, idle_seconds=idle_seconds)
+        self.steward._queues = self.queues
+
+    def load(self, name, checkpoint="", **values):
+        weights = Weights(engine="scripted", checkpoint=checkpoint, **values)
+        return self.carry_out(orders.give(self.client, worker="one", chat_model=name, weights=weights))
+
+    def unload(self, name):
+        return self.carry_out(orders.give(self.client, worker="one", chat_model=name, weights=None))
+
+    def carry_out(self, order):
+        assert orders.take(self.client, "one", seconds=1) == order
+        self.steward.carry_out(order)
+        return orders.look_up(self.client, order.id)
+
+    def ask(self, name, text="Hello there"):
+        """What the queue does with a request; the request, whose answer may still be written."""
+        request = make_request(text, chat_model=name)
+        enter(request)
+        thread = threading.Thread(target=self.host.work_on, args=(request.id, 1, name))
+        thread.start()
+        self.threads.append(thread)
+        return request
+
+    def answer(self, name, text="Hello there"):
+        request = self.ask(name, text)
+        self.threads[-1].join(30)
+        return text_of(written(self.client, request.id))
+
+    @property
+    def names(self):
+        return [(model.name, model.asleep) for model in self.host.hosted]
+
+    def close(self):
+        self.host.drain()
+        for thread in self.threads:
+            thread.join(30)
+        self.host.close()
+
+
+@pytest.fixture
+def house(valkey):
+    made = []
+
+    def make(*specs, **values):
+        made.append(House(valkey, *specs, **values))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+class TestLoading:
+    def test_it_answers_beside_what_was_there(self, house):
+        one = house(("parrot", ""))
+        order = one.load("second", "reply=I am new", slots=3)
+        assert (order.state, order.changed_at > 0) == (OrderState.READY, True)
+        assert "second is loaded by one" in order.message
+        assert one.answer("second") == "I am new"
+        assert one.answer("parrot") == "Hello there"
+        assert one.queues.slots == {"generate.parrot": 64, "generate.second": 3}
+
+    def test_what_cannot_be_loaded_says_why_and_leaves_the_others_serving(self, house):
+        one = house(("parrot", ""))
+        order = one.load("second", "speed=1")
+        assert order.state is OrderState.FAILED
+        assert "speed" in order.message
+        assert one.names == [("parrot", False)]
+        assert one.answer("parrot") == "Hello there"
+
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            ({"engine_options": "{"}, "no JSON"),
+            ({"engine_options": '{"speed": 1}'}, "'speed' is not known"),
+        ],
+    )
+    def test_options_that_mean_nothing_are_named(self, house, values, said):
+        order = house().load("second", **values)
+        assert order.state is OrderState.FAILED
+        assert said in order.message
+
+    def test_an_engine_that_breaks_down_unexpectedly_is_told_by_its_kind(self, house, monkeypatch, caplog):
+        def explode(spec):
+            raise RuntimeError("secret")
+
+        monkeypatch.setattr(steward, "load_family", explode)
+        order = house().load("second")
+        assert order.state is OrderState.FAILED
+        assert "RuntimeError" in order.message
+        assert "secret" not in order.message
+
+    def test_what_is_there_is_not_loaded_twice(self, house):
+        one = house(("parrot", ""))
+        order = one.load("parrot")
+        assert (order.state, "already" in order.message) == (OrderState.FAILED, True)
+        assert one.answer("parrot") == "Hello there"
+
+    def test_a_worker_that_is_being_stopped_loads_nothing(self, house):
+        one = house()
+        one.host.drain()
+        order = one.load("second")
+        assert (order.state, "being stopped" in order.message) == (OrderState.FAILED, True)
+
+    def test_it_tells_time_memory_and_checkpoint(self, house):
+        one = house()
+        one.load("second", "reply=hm")
+        (model,) = one.host.hosted
+        assert model.checkpoint == "reply=hm"
+        assert model.memory_bytes >= 0
+        assert model.load_seconds >= 0
+
+
+class TestUnloading:
+    def test_it_is_gone_and_the_other_stays(self, house):
+        one = house(("parrot", ""), ("second", ""))
+        order = one.unload("second")
+        assert order.state is OrderState.UNLOADED
+        assert one.names == [("parrot", False)]
+        assert one.queues.slots == {"generate.parrot": 64}
+        assert one.answer("parrot") == "Hello there"
+
+    def test_the_weights_are_freed(self, house, monkeypatch):
+        closed = []
+        monkeypatch.setattr(ScriptedEngine, "close", lambda self: closed.append(self.hosted.name))
+        one = house(("parrot", ""), ("second", ""))
+        one.unload("second")
+        assert closed == ["second"]
+
+    def test_what_runs_is_finished_first_and_nothing_new_is_taken(self, house, valkey):
+        one = house(("slow", "rate=20"))
+        request = one.ask("slow", "one two three four five six seven eight nine ten")
+        wait_until(lambda: one.host.running(["slow"]), 30)
+        order = orders.give(valkey, worker="one", chat_model="slow", weights=None)
+        thread = threading.Thread(target=one.carry_out, args=(order,))
+        thread.start()
+        wait_until(lambda: one.host.hosted and one.host.hosted[0].draining, 30)
+        late = one.ask("slow")
+        thread.join(60)
+        assert isinstance(written(valkey, request.id)[-1].event, Finished)
+        assert one.put_back == [(late.id, 1, "slow")]
+        assert ledger.state(valkey, late.id) == "queued"
+
+    def test_what_does_not_end_in_time_is_handed_over(self, house, valkey, monkeypatch):
+        monkeypatch.setattr(steward, "DRAIN_SECONDS", 0.05)
+        one = house(("endless", "tokens=100000&rate=50"))
+        request = one.ask("endless")
+        wait_until(lambda: one.host.running(["endless"]), 30)
+        assert one.unload("endless").state is OrderState.UNLOADED
+        assert one.handed_over == [request.id]
+        assert isinstance(written(valkey, request.id)[-1].event, Failed)  # there was nobody to go on with it
+
+    def test_what_is_not_there_cannot_be_given_up(self, house):
+        order = house(("parrot", "")).unload("second")
+        assert (order.state, order.message) == (OrderState.FAILED, "one has no second.")
+
+    def test_the_last_one_may_go_and_another_come(self, house):
+        one = house(("parrot", ""))
+        one.unload("parrot")
+        assert one.names == []
+        one.load("parrot", "reply=back again")
+        assert one.answer("parrot") == "back again"
+
+
+class TestSleeping:
+    def rest(self, one):
+        time.sleep(0.06)
+        one.steward.look_after_sleepers()
+
+    def test_what_nobody_asks_for_sleeps_and_still_counts_as_served(self, house):
+        one = house(("parrot", ""), idle_seconds=0.05)
+        self.rest(one)
+        assert one.names == [("parrot", True)]
+        assert one.queues.slots == {}
+
+    def test_nothing_sleeps_when_nobody_wants_that(self, house):
+        one = house(("parrot", ""))
+        self.rest(one)
+        assert one.names == [("parrot", False)]
+
+    def test_what_runs_does_not_sleep(self, house):
+        one = house(("endless", "tokens=100000&rate=50"), idle_seconds=0.05)
+        one.ask("endless")
+        wait_until(lambda: one.host.running(["endless"]), 30)
+        self.rest(one)
+        assert one.names == [("endless", False)]
+
+    def test_a_request_wakes_it(self, house, valkey):
+        one = house(("parrot", "reply=awake"), idle_seconds=0.05)
+        self.rest(one)
+        one.steward.look_after_sleepers()
+        assert one.names == [("parrot", True)]
+        valkey.rpush(queue_key("parrot"), "a message")
+        one.steward.look_after_sleepers()
+        assert one.names == [("parrot", False)]
+        assert one.queues.slots == {"generate.parrot": 64}
+        assert one.answer("parrot") == "awake"
+
+    def test_it_sleeps_on_while_another_worker_is_awake(self, house, valkey):
+        one = house(("parrot", ""), idle_seconds=0.05)
+        self.rest(one)
+        heartbeat("two", "parrot")
+        valkey.rpush(queue_key("parrot"), "a message")
+        one.steward.look_after_sleepers()
+        assert one.names == [("parrot", True)]
+
+    def test_one_of_two_sleepers_is_enough(self, house, valkey):
+        one = house(("parrot", ""), idle_seconds=0.05)
+        self.rest(one)
+        valkey.set("chatsite:waking:parrot", "two")
+        valkey.rpush(queue_key("parrot"), "a message")
+        one.steward.look_after_sleepers()
+        assert one.names == [("parrot", True)]
+
+    def test_what_cannot_be_loaded_again_is_served_no_more(self, house, valkey, monkeypatch):
+        def gone(spec):
+            raise EngineError("the file is gone.")
+
+        one = house(("parrot", ""), ("second", ""), idle_seconds=0.05)
+        self.rest(one)
+        monkeypatch.setattr(steward, "load_family", gone)
+        valkey.rpush(queue_key("parrot"), "a message")
+        one.steward.look_after_sleepers()
+        assert one.names == [("second", True)]
+
+    def test_an_order_wakes_it_too(self, house):
+        one = house(("parrot", "reply=old"), idle_seconds=0.05)
+        self.rest(one)
+        assert one.load("parrot", "reply=new").state is OrderState.READY
+        assert one.answer("parrot") == "old"
+
+    def test_a_sleeper_can_be_given_up(self, house):
+        one = house(("parrot", ""), idle_seconds=0.05)
+        self.rest(one)
+        assert one.unload("parrot").state is OrderState.UNLOADED
+        assert one.names == []
+
+
+class TestTheThread:
+    def test_it_obeys_and_outlives_an_error(self, house, valkey, monkeypatch):
+        monkeypatch.setattr(steward, "TICK_SECONDS", 0.05)
+        monkeypatch.setattr(steward, "RETRY_SECONDS", 0.01)
+        one = house(("parrot", ""))
+        stumbles = iter([ValueError("secret")])
+
+        def stumble():
+            for error in stumbles:
+                raise error
+
+        monkeypatch.setattr(one.steward, "look_after_sleepers", stumble)
+        one.steward.start(one.queues)
+        order = orders.give(
+            valkey, worker="one", chat_model="second", weights=Weights("scripted", "reply=hm")
+        )
+        wait_until(lambda: orders.look_up(valkey, order.id).state.ended, 90)
+        assert next(stumbles, None) is None
+        assert one.answer("second") == "hm"
+        one.steward.stop()
