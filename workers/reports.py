@@ -13,6 +13,7 @@ from workers.rescue import Rescuer
 logger = logging.getLogger(__name__)
 
 CONTROL_QUEUE = "control"
+TRAIN_QUEUE = "train"
 # A report is the only way of a reply into the database: wait out a restart of the broker.
 RETRY_POLICY = {"max_retries": 120, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 1.0}
 

@@ -5,6 +5,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext
 
 from arena import matching
@@ -14,6 +16,7 @@ from arena.models import Contender, PinnedPair
 from arena.ratings import matchmaking as sampling
 from arena.ratings.pairs import PairCounts, PairRow
 from arena.selectors import chat_models, leaderboard
+from workers.models import ChatModel
 
 # Not to be foreseen by somebody who has seen earlier draws.
 _chance = random.SystemRandom()
@@ -82,3 +85,20 @@ def _active(names: list[str], weights: dict[str, float]) -> dict[Pair, float]:
 def _weights(names: list[str]) -> dict[str, float]:
     rows = Contender.objects.filter(chat_model__name__in=names)
     return dict(rows.values_list("chat_model__name", "weight"))
+
+
+@transaction.atomic
+def pin(*, first: ChatModel, second: ChatModel, share: float) -> PinnedPair:
+    """Give a pair a share of all battles, 0 to 1; a pair that is pinned already gets the new one.
+
+    Raises `ValidationError` by field.
+    """
+    pair = (
+        PinnedPair.objects.select_for_update()
+        .filter(Q(first=first, second=second) | Q(first=second, second=first))
+        .first()
+    ) or PinnedPair(first=first, second=second)
+    pair.share = share
+    pair.full_clean()
+    pair.save()
+    return pair

@@ -192,6 +192,9 @@ ARENA_MODERATION_KEY = env.text("CHATSITE_ARENA_MODERATION_KEY")
 # Whether the leaderboard, its log and its published boards can be read without an account.
 PUBLIC_LEADERBOARD = env.boolean("CHATSITE_PUBLIC_LEADERBOARD", default=False)
 
+# Who compares a fine-tuned chat model with its parent, once workers serve both: judges, or chat models that judge.
+SMOKE_JUDGES = env.words("CHATSITE_SMOKE_JUDGES")
+
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
@@ -219,6 +222,11 @@ CELERY_BEAT_SCHEDULE = {
     "judge categories": {"task": "arena.judge_categories", "schedule": 600.0, "options": {"expires": 500}},
     "find topics": {"task": "arena.find_topics", "schedule": crontab(hour=4, minute=10)},
     "reconcile replies": {"task": "arena.reconcile_replies", "schedule": 30.0, "options": {"expires": 30}},
+    "follow smoke evaluations": {
+        "task": "training.follow_smoke",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "take up evaluations": {"task": "evaluation.take_up", "schedule": 5.0, "options": {"expires": 10}},
 }
 

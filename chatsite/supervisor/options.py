@@ -48,6 +48,7 @@ class Options:
     data: Path | None = None
     models: tuple[str, ...] = ()
     no_model: bool = False
+    no_training: bool = False
     demo: bool = False
     workers: int | None = None
 
@@ -59,6 +60,7 @@ class Options:
             "CHATSITE_DATA": None if self.data is None else str(self.data.expanduser().absolute()),
             "CHATSITE_MODELS": ",".join(self.models) or None,
             "CHATSITE_NO_MODEL": "true" if self.no_model else None,
+            "CHATSITE_NO_TRAINING": "true" if self.no_training else None,
             "CHATSITE_DEMO": "true" if self.demo else None,
             "CHATSITE_WORKERS": None if self.workers is None else str(self.workers),
         }
@@ -96,6 +98,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--no-model", action="store_true", help="host no chat model on this machine [CHATSITE_NO_MODEL]"
     )
     parser.add_argument(
+        "--no-training",
+        action="store_true",
+        help="take no fine-tuning jobs on this machine; else it does when the extra 'train' is installed"
+        " [CHATSITE_NO_TRAINING]",
+    )
+    parser.add_argument(
         "--demo",
         action="store_true",
         help="add a second small chat model, Gemma 3 270M (253 MB, Gemma terms), so that the arena has battles"
@@ -120,6 +128,7 @@ def from_namespace(given: argparse.Namespace) -> Options:
         data=given.data,
         models=tuple(given.model),
         no_model=given.no_model,
+        no_training=given.no_training,
         demo=given.demo,
         workers=given.workers,
     )

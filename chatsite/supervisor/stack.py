@@ -1,5 +1,6 @@
 """The children of the product: broker, web, control, and the model workers of this machine."""
 
+import importlib.util
 import json
 import re
 import socket
@@ -118,10 +119,15 @@ def web(*, listener: socket.socket, root: Path) -> ChildSpec:
     )
 
 
-def control(*, root: Path) -> ChildSpec:
-    return ChildSpec(
-        name="control", command=(sys.executable, str(root / "manage.py"), "control"), stage=Stage.CONTROL
-    )
+def control(*, root: Path, train: bool = False) -> ChildSpec:
+    """With `train` it takes fine-tuning jobs as well."""
+    command = (sys.executable, str(root / "manage.py"), "control", *(("--train",) if train else ()))
+    return ChildSpec(name="control", command=command, stage=Stage.CONTROL)
+
+
+def can_train() -> bool:
+    """Whether what recipes need is installed. Looks for it without importing it."""
+    return all(importlib.util.find_spec(name) for name in ("torch", "transformers", "peft", "accelerate"))
 
 
 def model_workers(*, root: Path, chat_models: Sequence[str], processes: int) -> list[ChildSpec]:

@@ -58,6 +58,7 @@ def test_it_turns_every_option_into_its_variable(tmp_path, monkeypatch):
         "CHATSITE_WORKERS": "2",
     }
     assert parse("--no-model").to_environment() == {"CHATSITE_NO_MODEL": "true"}
+    assert parse("--no-training").to_environment() == {"CHATSITE_NO_TRAINING": "true"}
     assert parse("--demo").to_environment() == {"CHATSITE_DEMO": "true"}
 
 
@@ -102,7 +103,7 @@ def test_the_help_names_every_variable():
     result = run_up("--help")
 
     assert result.returncode == 0
-    for name in ("HOST", "PORT", "DATA", "MODELS", "NO_MODEL", "WORKERS", "NO_INSTALL"):
+    for name in ("HOST", "PORT", "DATA", "MODELS", "NO_MODEL", "NO_TRAINING", "WORKERS", "NO_INSTALL"):
         assert f"CHATSITE_{name}" in result.stdout
     assert max(len(line) for line in result.stdout.splitlines()) <= 120
 

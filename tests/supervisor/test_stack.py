@@ -54,6 +54,18 @@ def test_it_prints_an_address_that_works_at_this_machine(host, url, loopback):
     assert (address.url, address.loopback) == (url, loopback)
 
 
+def test_the_control_worker_trains_where_it_is_told_to():
+    assert stack.control(root=ROOT).command[-1] == "control"
+    assert stack.control(root=ROOT, train=True).command[-2:] == ("control", "--train")
+
+
+def test_it_can_train_where_the_libraries_are_installed(monkeypatch):
+    monkeypatch.setattr(stack.importlib.util, "find_spec", lambda name: None if name == "peft" else object())
+    assert not stack.can_train()
+    monkeypatch.setattr(stack.importlib.util, "find_spec", lambda name: object())
+    assert stack.can_train()
+
+
 def test_it_starts_as_many_workers_as_asked_for_each_chat_model():
     specs = stack.model_workers(root=ROOT, chat_models=["org/a:1", "org_a:1", "b"], processes=2)
 

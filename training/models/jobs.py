@@ -33,6 +33,14 @@ class Job(models.Model):
         SUPERVISED = "supervised"
         DPO = "dpo"
 
+    class Smoke(models.TextChoices):
+        """The evaluation beside the parent, after success."""
+
+        WAITING = "waiting", "Waits for workers of both"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
     OPEN = (Status.QUEUED, Status.RUNNING, Status.PAUSED)
 
     public_id = models.CharField(max_length=40, unique=True, default=new_job_id, editable=False)
@@ -46,13 +54,26 @@ class Job(models.Model):
         default=dict, blank=True, help_text="As asked for; “auto” leaves the choice."
     )
     training_file = models.ForeignKey(
-        ApiFile, on_delete=models.SET_NULL, null=True, related_name="training_jobs"
+        ApiFile, on_delete=models.SET_NULL, null=True, blank=True, related_name="training_jobs"
     )
-    training_file_name = models.CharField(max_length=40, help_text="Its id, which outlives it.")
+    training_file_name = models.CharField(
+        max_length=40, help_text="Its id, which outlives it; “arena” without one."
+    )
     validation_file = models.ForeignKey(
         ApiFile, on_delete=models.SET_NULL, null=True, blank=True, related_name="validating_jobs"
     )
     validation_file_name = models.CharField(max_length=40, blank=True)
+    source = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What is drawn from the arena when the job begins; empty with a file.",
+    )
+    held_out = models.PositiveSmallIntegerField(
+        default=0, help_text="Percent of the training data that is measured on and not learnt."
+    )
+    sample_prompts = models.JSONField(
+        default=list, blank=True, help_text="What the chat model answers on the way."
+    )
     suffix = models.CharField(max_length=64, blank=True)
     seed = models.PositiveIntegerField()
     metadata = models.JSONField(default=dict, blank=True)
@@ -62,6 +83,13 @@ class Job(models.Model):
         max_length=200, blank=True, help_text="Name of the chat model it made."
     )
     trained_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    smoke = models.CharField(max_length=8, choices=Smoke.choices, blank=True)
+    smoke_judges = models.JSONField(default=list, blank=True)
+    smoke_run = models.ForeignKey(
+        "evaluation.EvaluationRun", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    smoke_passed = models.BooleanField(null=True, blank=True)
+    smoke_message = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     estimated_finish = models.DateTimeField(null=True, blank=True)
@@ -70,6 +98,13 @@ class Job(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name = "fine-tuning job"
+        indexes = [
+            models.Index(
+                fields=["smoke"],
+                condition=models.Q(smoke__in=["waiting", "running"]),
+                name="open_smoke_evaluations",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.public_id

@@ -65,6 +65,11 @@ def run(told: Told, progress: Progress) -> None:
     found = _preferences(told.data.data, told.data.limit)
     certificate = _certified(speech, found)
     train, pairs = read(speech, certificate, found, told.data)
+    evaluated = (
+        read(speech, certificate, _preferences(told.data.eval_data, 0), told.data)[1]
+        if told.data.eval_data
+        else None
+    )
     settings = {**told.settings(), "data_sha256": train.digest, "certificate": certificate.key}
     before = common.begin(told, settings)
     progress.tell(
@@ -82,12 +87,15 @@ def run(told: Told, progress: Progress) -> None:
     model.to(told.training.device)
     collator = PairCollator(speech.pad, told.model.attention)
     pairs = with_reference(model, pairs, collator, size)
+    if evaluated is not None:
+        evaluated = with_reference(model, evaluated, collator, size)
     trainer = PreferenceTrainer(
         wish=wish,
         model=model,
         args=told.training,
         data_collator=collator,
         train_dataset=PairSet(pairs),
+        eval_dataset=None if evaluated is None else PairSet(evaluated),
         callbacks=common.callbacks(told, speech, progress),
     )
     trainer.remove_callback(PrinterCallback)
@@ -215,7 +223,8 @@ class PreferenceTrainer(Trainer):
                 apart = {name: value[2 * size :] for name, value in given.items()}
                 moved = log_probabilities(model, apart) - reference[2]
             loss = kto_loss(ratios, moved, self._wish)
-        self._margins += (self._wish.beta * (ratios[0] - ratios[1])).tolist()
+        if model.training:
+            self._margins += (self._wish.beta * (ratios[0] - ratios[1])).tolist()
         return (loss, {}) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **more: Any) -> None:

@@ -91,18 +91,26 @@ class Teller(TrainerCallback):
 
 
 class Samples(TrainerCallback):
-    """Lets the model answer a few prompts at each evaluation and at the end, greedily."""
+    """Lets the model answer a few prompts at each evaluation and checkpoint and at the end, greedily."""
 
     def __init__(self, speech: Speech, prompts: Sequence[str], progress: Progress):
         self._speech, self._prompts, self._progress = speech, prompts, progress
+        self._last_step = -1
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
+        self._tell(model, state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
         self._tell(model, state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
         self._tell(model, state.global_step)
 
     def _tell(self, model: Any, step: int) -> None:
+        """Once a step: what is evaluated, saved and over at the same step has said it."""
+        if step == self._last_step:
+            return
+        self._last_step = step
         for prompt in self._prompts:
             self._progress.tell("sample", step=step, prompt=prompt, text=answer(model, self._speech, prompt))
 

@@ -5,21 +5,23 @@ Each change of state is one conditional update, so two who want different things
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
 
 from chatsite.accounts.models import ApiKey, User
 from training.models import Checkpoint, Job, JobEvent
-from training.services import starting
+from training.services import drawing, starting
 from workers.models import ApiFile
 
 MOST_OPEN = 20
 """Open jobs of one person."""
+ARENA: Final = "arena"
+"""In place of a file's name, when the data is drawn from there."""
 
 
 class TooMany(Exception):  # noqa: N818 - reads as what happened
@@ -39,7 +41,10 @@ def create(
     *,
     owner: User,
     base_model: str,
-    training_file: ApiFile,
+    training_file: ApiFile | None = None,
+    source: Mapping[str, Any] | None = None,
+    held_out: int = 0,
+    sample_prompts: Sequence[str] = (),
     validation_file: ApiFile | None = None,
     api_key: ApiKey | None = None,
     method: str = Job.Method.SUPERVISED,
@@ -48,7 +53,11 @@ def create(
     seed: int | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Job:
-    """Enter a job, and start it once that is committed. Raises `TooMany`."""
+    """Enter a job, and start it once that is committed. Raises `TooMany`.
+
+    It learns from `training_file`, or else from what the arena has; `source` says which part of it (see
+    `drawing.wanted_of`). `held_out` is in percent.
+    """
     if Job.objects.filter(owner=owner, status__in=Job.OPEN).count() >= MOST_OPEN:
         raise TooMany
     job = Job(
@@ -58,7 +67,10 @@ def create(
         method=method,
         hyperparameters=dict(hyperparameters or {}),
         training_file=training_file,
-        training_file_name=training_file.public_id,
+        training_file_name=training_file.public_id if training_file else ARENA,
+        source={} if training_file else {**(source or {}), "kind": _kind(method)},
+        held_out=held_out,
+        sample_prompts=list(sample_prompts),
         validation_file=validation_file,
         validation_file_name=validation_file.public_id if validation_file else "",
         suffix=suffix,
@@ -70,6 +82,10 @@ def create(
     note(job=job, message=f"Created fine-tuning job: {job.public_id}")
     transaction.on_commit(partial(start, job=job))
     return job
+
+
+def _kind(method: str) -> str:
+    return drawing.PREFERENCES if method == Job.Method.DPO else drawing.CONVERSATIONS
 
 
 def start(*, job: Job) -> None:
@@ -156,16 +172,21 @@ def wanted(*, job: Job) -> bool:
 
 
 def note(
-    *, job: Job, message: str, level: str = JobEvent.Level.INFO, metrics: Mapping[str, Any] | None = None
+    *,
+    job: Job,
+    message: str,
+    level: str = JobEvent.Level.INFO,
+    metrics: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> JobEvent:
-    """Tell something. With `metrics` (step, loss, …) it is a point of the curve."""
+    """Tell something. With `metrics` (step, loss, …) it is a point of the curve; `data` is for pages that show more."""
     return JobEvent.objects.create(
         public_id=f"ftevent-{secrets.token_hex(12)}",
         job=job,
         level=level,
         kind="metrics" if metrics is not None else "message",
         message=message[:1000],
-        data=dict(metrics or {}),
+        data=dict(metrics if metrics is not None else data or {}),
     )
 
 

@@ -1,12 +1,14 @@
 """Which command trains a job: its recipe, and the recipe's arguments."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Final
 
 from training.models import Job
-from workers.models import ApiFile, ChatModel
+from training.services import materials
+from training.services.errors import Untrainable
+from workers.models import ChatModel
+from workers.models.catalog import ChatModelQuerySet
 
 LEARNING_RATE: Final = 2e-4
 """What `learning_rate_multiplier` multiplies; usual for LoRA (arXiv 2305.14314, table 9)."""
@@ -14,7 +16,7 @@ PREFERENCE_LEARNING_RATE: Final = 1e-5
 EPOCHS: Final = 3
 BATCH_SIZE: Final = 4
 BETA: Final = 0.1
-LORA: Final = ("--method", "lora", "--lora_r", "16", "--lora_alpha", "32", "--merge", "True")
+LORA: Final = ("--method", "lora", "--lora_r", "16", "--lora_alpha", "32")
 POINTS: Final = "0.005"
 """Share of the steps between two points of the curve: 200 of them, or one a step."""
 KEPT_CHECKPOINTS: Final = 3
@@ -23,12 +25,16 @@ LOG: Final = "log.txt"
 OUTPUT: Final = "output"
 
 
-class Untrainable(Exception):  # noqa: N818 - reads as what happened
-    """The job cannot be trained as it is. The text is a sentence for the person; `param` names what to change."""
+def trainable() -> ChatModelQuerySet:
+    """The chat models of the catalog whose weights could be taught."""
+    return ChatModel.objects.filter(
+        engine__in=(ChatModel.Engine.LLAMA_CPP, ChatModel.Engine.TRANSFORMERS)
+    ).exclude(checkpoint="")
 
-    def __init__(self, param: str, message: str) -> None:
-        super().__init__(message)
-        self.param = param
+
+def takes_adapters(parent: ChatModel) -> bool:
+    """Whether a worker that hosts `parent` can take the adapter beside it; then nothing has to be merged."""
+    return parent.engine == ChatModel.Engine.TRANSFORMERS and "adapter" not in parent.engine_options
 
 
 def base(*, job: Job) -> ChatModel:
@@ -36,10 +42,7 @@ def base(*, job: Job) -> ChatModel:
     found = ChatModel.objects.filter(name=job.base_model).first()
     if found is None:
         raise Untrainable("model", f"The chat model {job.base_model} is not in the catalog any more.")
-    if (
-        found.engine not in (ChatModel.Engine.LLAMA_CPP, ChatModel.Engine.TRANSFORMERS)
-        or not found.checkpoint
-    ):
+    if not trainable().filter(pk=found.pk).exists():
         raise Untrainable(
             "model",
             f"{found.name} has no weights here that could be trained. Take one of llama.cpp or transformers.",
@@ -48,20 +51,23 @@ def base(*, job: Job) -> ChatModel:
 
 
 def prepare(*, job: Job, folder: Path) -> list[str]:
-    """Puts the job's files into `folder`, and returns the command that trains it there. Raises `Untrainable`.
+    """Puts the job's data into `folder`, and returns the command that trains it there. Raises `Untrainable`.
 
-    The files are copied, so that a paused job can go on after they were deleted; the same command goes on with an
-    unfinished run.
+    The same command goes on with an unfinished run.
     """
     chat_model = base(job=job)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    data = _copied(job.training_file, "training_file", folder / "train.jsonl")
-    arguments = ["--model", chat_model.checkpoint, "--data", str(data)]
+    train, validation = materials.lay_out(job=job, folder=folder)
+    arguments = ["--model", chat_model.checkpoint, "--data", str(train)]
     if chat_model.template:
         arguments += ["--template", chat_model.template]
-    if job.validation_file_name:
-        validation = _copied(job.validation_file, "validation_file", folder / "validation.jsonl")
-        arguments += ["--eval_data", str(validation), "--eval_strategy", "epoch"]
+    if validation:
+        # Measured before the first step as well: an adapter that has learnt nothing is the parent.
+        arguments += ["--eval_data", str(validation), "--eval_strategy", "epoch", "--eval_on_start", "True"]
+    if not takes_adapters(chat_model):
+        arguments += ["--merge", "True"]
+    if job.sample_prompts:
+        arguments += ["--sample_prompt", *job.sample_prompts]
     arguments += ["--output_dir", str(folder / OUTPUT), "--progress", str(folder / PROGRESS), *LORA]
     arguments += ["--seed", str(job.seed), "--logging_steps", POINTS, "--report_to", "none"]
     arguments += ["--save_strategy", "epoch", "--save_total_limit", str(KEPT_CHECKPOINTS)]
@@ -83,14 +89,3 @@ def _learning(job: Job) -> list[str]:
 def _chosen(job: Job, name: str, automatic: float) -> float:
     value = job.hyperparameters.get(name, "auto")
     return automatic if value == "auto" else value
-
-
-def _copied(file: ApiFile | None, param: str, target: Path) -> Path:
-    if target.is_file():
-        return target
-    if file is None or not file.path.is_file():
-        raise Untrainable(param, "The file is gone. Upload it again, and make a new job.")
-    part = target.with_name(f"{target.name}.part")
-    shutil.copyfile(file.path, part)
-    part.replace(target)
-    return target

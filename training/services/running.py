@@ -23,7 +23,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from training.models import Job
-from training.services import device, jobs, recipes, results
+from training.services import device, jobs, materials, recipes, results
+from training.services.errors import Untrainable
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +68,27 @@ def work_off(*, job_id: int) -> None:
             time.sleep(LOOK_SECONDS)
 
 
+def work_off_all() -> None:
+    """Train what is queued, once the device is free; nothing to do without a queue."""
+    oldest = Job.objects.filter(status=Job.Status.QUEUED).order_by("pk").values_list("pk", flat=True).first()
+    if oldest is not None:
+        work_off(job_id=oldest)
+
+
+def tidy(*, job_id: int) -> None:
+    """Remove from this machine what a job that has ended must not keep."""
+    job = Job.objects.filter(pk=job_id).first()
+    if job is not None:
+        materials.clear(job=job, folder=folder_of(job))
+
+
 def take_up_again() -> list[int]:
     """Queue the jobs again that were running here when their worker died; they go on at their last checkpoint.
 
     Returns all that wait. Those of other machines are told apart by their folder, which is not here.
     """
+    for job in Job.objects.filter(training_file_name=jobs.ARENA).exclude(status__in=Job.OPEN):
+        materials.clear(job=job, folder=folder_of(job))
     with device.held() as free:
         if free:
             for job in Job.objects.filter(status=Job.Status.RUNNING):
@@ -93,13 +110,16 @@ def train(*, job: Job) -> None:
             results.register(job=job, folder=folder_of(job))
         elif status is not None:
             _tell_failure(job, status)
-    except recipes.Untrainable as error:
+    except Untrainable as error:
         jobs.fail(job=job, code="invalid_job", message=str(error), param=error.param)
     except results.Unfinished as error:
         jobs.fail(job=job, code="training_failed", message=str(error))
     except Exception:
         logger.exception("Job %s cannot be trained", job.public_id)
         jobs.fail(job=job, code="training_failed", message="The training broke down. The operator sees why.")
+    finally:
+        job.refresh_from_db()
+        materials.clear(job=job, folder=folder_of(job))
 
 
 def _watch(job: Job, command: list[str]) -> int | None:
@@ -188,7 +208,12 @@ def _tell(job: Job, event: dict[str, Any], folder: Path) -> None:
                 metrics=metrics,
             )
         case "sample":
-            jobs.note(job=job, message=f"“{values.get('prompt')}” → “{values.get('text')}”")
+            jobs.note(job=job, message=f"“{values.get('prompt')}” → “{values.get('text')}”", data=values)
+        case "estimate":
+            needed, free = (values.get(name) for name in ("needed", "free"))
+            if isinstance(needed, int) and isinstance(free, int):
+                text = f"It needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+                jobs.note(job=job, message=text, data=values)
         case "checkpoint":
             path = folder / recipes.OUTPUT / str(values.get("name"))
             jobs.add_checkpoint(job=job, step=int(values["step"]), path=str(path))

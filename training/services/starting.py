@@ -12,10 +12,11 @@ from kombu.exceptions import OperationalError
 
 from training.models import Job
 from workers.connections import UNREACHABLE, broker
+from workers.reports import TRAIN_QUEUE
 
 logger = logging.getLogger(__name__)
 
-QUEUE: Final = "train"
+QUEUE: Final = TRAIN_QUEUE
 RUN_TASK: Final = "training.run"
 STOP_TASK: Final = "training.stop"
 ALIVE_PREFIX: Final = "chatsite:train-worker:"

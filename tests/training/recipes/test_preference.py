@@ -81,6 +81,19 @@ def test_a_model_comes_to_prefer_what_people_preferred(tmp_path, checkpoint, pai
     assert manifest["recipe"] == ("kto" if "kto" in arguments else "dpo")
 
 
+def test_it_is_measured_on_pairs_that_it_does_not_learn(tmp_path, checkpoint, pairs):
+    arguments = ("--eval_data", pairs, "--eval_strategy", "epoch", "--eval_on_start", "True")
+    status, events = run(tmp_path, checkpoint, pairs, *arguments)
+
+    assert status == 0
+    measured = [(event["step"], event["eval_loss"]) for event in events if event["event"] == "evaluation"]
+    assert measured[0] == (0, pytest.approx(math.log(2), abs=1e-4)), (
+        "before the first step it is its reference"
+    )
+    assert measured[-1][0] == 8
+    assert measured[-1][1] < measured[0][1]
+
+
 def test_only_the_two_answers_carry_loss(checkpoint, tmp_path):
     from training import tokenizing
     from training.data.masking import Masker

@@ -25,6 +25,8 @@ def main() -> int:
         merged = Path(told.output_dir) / "merged"
         merged.mkdir(parents=True)
         (merged / "config.json").write_text("{}")
+        if plan.get("adapter"):
+            (merged.parent / "adapter_config.json").write_text("{}")
         manifest = {"data": {"tokens": 100}, "metrics": {"epoch": 2.0}}
         (merged.parent / "manifest.json").write_text(json.dumps(manifest))
     if plan.get("die"):

@@ -247,6 +247,56 @@ def test_the_command_says_what_was_asked_for(tmp_path):
 
 
 @pytest.mark.django_db
+def test_the_command_measures_and_samples_on_the_way(tmp_path):
+    job = make_job(sample_prompts=["Who are you?", "And now?"])
+    job.validation_file, job.validation_file_name = job.training_file, job.training_file_name
+    command = recipes.prepare(job=job, folder=tmp_path / "run")
+
+    assert command[command.index("--sample_prompt") + 1 :][:2] == ["Who are you?", "And now?"]
+    assert "--eval_strategy epoch --eval_on_start True" in " ".join(command)
+
+
+@pytest.mark.django_db
+def test_a_parent_that_takes_adapters_needs_no_merging(recipe):
+    make_chat_model(
+        "safe", engine="transformers", checkpoint="/srv/safe", template="chatml",
+        engine_options={"load_8bit": True, "adapters": {"x": "/srv/x"}},
+    )  # fmt: skip
+    recipe(adapter=True)
+    job = make_job(base_model="safe")
+    command = recipes.prepare(job=job, folder=running.folder_of(job))
+    assert "--merge" not in command
+
+    job = ended(job)
+
+    assert job.status == "succeeded", job.error
+    made = ChatModel.objects.get(name=job.fine_tuned_model)
+    assert (made.engine, made.checkpoint, made.template) == ("transformers", "/srv/safe", "chatml")
+    adapter = str(running.folder_of(job) / "output")
+    assert made.engine_options == {"load_8bit": True, "adapter": adapter}
+
+
+@pytest.mark.django_db
+def test_a_run_without_its_adapter_is_not_finished(recipe):
+    make_chat_model("safe", engine="transformers", checkpoint="/srv/safe")
+    assert ended(make_job(base_model="safe")).error["message"] == "The run left no adapter."
+
+
+@pytest.mark.django_db
+def test_it_is_served_with_the_system_prompt_it_has_learnt_with(recipe):
+    make_chat_model("base", engine="llama_cpp", checkpoint="/srv/base.gguf", system_prompt="Be slow.")
+    job = ended(make_job())
+    assert ChatModel.objects.get(name=job.fine_tuned_model).system_prompt == ""
+
+
+@pytest.mark.django_db
+def test_what_it_will_need_is_told(recipe):
+    recipe(events=[{"event": "estimate", "needed": 3 * 2**30, "free": 8 * 2**30, "fits": True}])
+    job = ended(make_job())
+    assert "It needs about 3.0 GiB, and 8.0 GiB are free" in messages(job)
+
+
+@pytest.mark.django_db
 def test_preferences_have_their_own_recipe(tmp_path):
     job = make_job(method="dpo", hyperparameters={"beta": 0.3})
     command = " ".join(recipes.prepare(job=job, folder=tmp_path / "run"))

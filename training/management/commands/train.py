@@ -7,11 +7,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chatsite.accounts.models import User
 from training.models import Job
 from workers.models import ApiFile, ChatModel
+
+MOST_HELD_OUT = 50
+"""Percent."""
 
 
 class Command(BaseCommand):
@@ -30,13 +34,33 @@ class Command(BaseCommand):
             ("cancel", "End it for good."),
             ("pause", "Stop for now; `resume` goes on at the last checkpoint."),
             ("resume", "Go on with a paused job."),
-            ("publish", "Show the chat model that it made to people and the API."),
         ):
             verbs.add_parser(verb, help=text).add_argument("job", help="Its id: ftjob-…")
+        publish = verbs.add_parser("publish", help="Show the chat model that it made to people and the API.")
+        publish.add_argument("job", help="Its id: ftjob-…")
+        publish.add_argument(
+            "--battles",
+            type=float,
+            default=0.0,
+            metavar="SHARE",
+            help="Of all battles, 0 to 1, in which it meets the chat model it was made from (default: none).",
+        )
+        evaluate = verbs.add_parser(
+            "evaluate", help="Compare what it made with its parent, once both are served."
+        )
+        evaluate.add_argument("job", help="Its id: ftjob-…")
+        evaluate.add_argument(
+            "--judge",
+            dest="judges",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="A judge, or a chat model that judges; may be repeated. Without, the answers are kept alone.",
+        )
 
     def handle(self, *args: object, verb: str, **options: Any) -> None:
         actions = {"worker": self._worker, "start": self._start, "list": self._list, "show": self._show}
-        actions |= {"logs": self._logs, "publish": self._publish}
+        actions |= {"logs": self._logs, "publish": self._publish, "evaluate": self._evaluate}
         if verb in actions:
             actions[verb](options)
         else:
@@ -59,7 +83,7 @@ class Command(BaseCommand):
             name: "auto" if options[name] is None else options[name]
             for name in ("n_epochs", "batch_size", "learning_rate_multiplier")
         }
-        data = _uploaded(owner, options["data"], "--data")
+        data = None if options["from_arena"] else _uploaded(owner, options["data"], "--data")
         validation = (
             _uploaded(owner, options["validation"], "--validation") if options["validation"] else None
         )
@@ -68,6 +92,8 @@ class Command(BaseCommand):
                 owner=owner,
                 base_model=options["model"],
                 training_file=data,
+                held_out=options["hold_out"],
+                sample_prompts=options["sample"],
                 validation_file=validation,
                 method=options["method"],
                 hyperparameters=hyperparameters,
@@ -118,16 +144,27 @@ class Command(BaseCommand):
             shutil.copyfileobj(lines, self.stdout)
 
     def _publish(self, options: dict[str, Any]) -> None:
-        from workers.services import catalog
+        from training.services import publishing
+
+        try:
+            made = publishing.publish(job=_find(options["job"]), battles=options["battles"])
+        except (publishing.NotMade, publishing.NoParent) as error:
+            raise CommandError(str(error)) from None
+        except ValidationError as error:
+            raise CommandError(f"--battles: {' '.join(error.messages)}") from None
+        self.stdout.write(f"Published. `manage.py worker --model {made.name}` lets it answer.")
+
+    def _evaluate(self, options: dict[str, Any]) -> None:
+        from evaluation.errors import CannotEvaluate
+        from training.services import smoke
 
         job = _find(options["job"])
-        made = ChatModel.objects.filter(name=job.fine_tuned_model) if job.fine_tuned_model else None
-        if made is None or not made.exists():
-            raise CommandError(
-                f"{job.public_id} has made no chat model that is still there: it is {job.status}."
-            )
-        catalog.set_published(chat_models=made, published=True)
-        self.stdout.write(f"Published. `manage.py worker --model {job.fine_tuned_model}` lets it answer.")
+        try:
+            smoke.begin(job=job, judges=options["judges"])
+        except (smoke.NotMade, CannotEvaluate) as error:
+            raise CommandError(str(error)) from None
+        begun = f"Evaluation {job.smoke_run_id} has begun; `train show` tells what comes of it."
+        self.stdout.write(job.smoke_message or begun)
 
     def _change(self, verb: str, options: dict[str, Any]) -> None:
         from training.services import jobs
@@ -143,10 +180,29 @@ class Command(BaseCommand):
 
 def _add_start(parser: ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="The chat model that is taught, by its name.")
-    parser.add_argument(
-        "--data", required=True, type=Path, help="JSONL, as the API takes it for fine-tuning."
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", type=Path, help="JSONL, as the API takes it for fine-tuning.")
+    data.add_argument(
+        "--from-arena",
+        action="store_true",
+        help="Learn from the votes on this site, of people who agreed to it.",
     )
     parser.add_argument("--validation", type=Path, help="JSONL to measure on.")
+    parser.add_argument(
+        "--hold-out",
+        type=_percent,
+        default=0,
+        metavar="PERCENT",
+        help="Of the data, to measure on (default: 0).",
+    )
+    parser.add_argument(
+        "--sample",
+        action="append",
+        type=_prompt,
+        default=[],
+        metavar="PROMPT",
+        help="Let it answer this on the way; may be repeated.",
+    )
     parser.add_argument("--method", choices=Job.Method.values, default=Job.Method.SUPERVISED)
     parser.add_argument("--epochs", dest="n_epochs", type=_positive, help="Default: 3.")
     parser.add_argument("--batch-size", type=_positive, help="Default: 4.")
@@ -161,6 +217,20 @@ def _positive(text: str) -> int:
     if value < 1:
         raise ValueError(text)
     return value
+
+
+def _percent(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= MOST_HELD_OUT:
+        raise ValueError(text)
+    return value
+
+
+def _prompt(text: str) -> str:
+    prompt = text.strip().lstrip("-").strip()
+    if not prompt:
+        raise ValueError(text)
+    return prompt
 
 
 def _owner(username: str) -> User:

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from workers import consumer
 from workers.priority import step_back
-from workers.reports import CONTROL_QUEUE
+from workers.reports import CONTROL_QUEUE, TRAIN_QUEUE
 
 # Steps below the processes that somebody waits for: on a busy machine an answer's next token goes before the record of
 # the last answer, which keeps about a third of a core even then.
@@ -25,14 +25,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--concurrency", type=int, default=4, help="Tasks at once (default: %(default)s)."
         )
+        parser.add_argument(
+            "--train",
+            action="store_true",
+            help="Take fine-tuning jobs as well, one at a time; each is trained by a child process.",
+        )
 
-    def handle(self, *args: object, concurrency: int, **options: object) -> None:
+    def handle(self, *args: object, concurrency: int, train: bool, **options: object) -> None:
         step_back(NICENESS)
         settings.DATABASES["default"]["CONN_MAX_AGE"] = KEEP_CONNECTIONS
         # A schedule in memory: every entry repeats within seconds, so there is nothing to remember between two starts.
         consumer.start(
             hostname=f"control@{socket.gethostname()}",
-            queues=[CONTROL_QUEUE],
+            queues=[CONTROL_QUEUE, TRAIN_QUEUE] if train else [CONTROL_QUEUE],
             concurrency=concurrency,
             beat=True,
             scheduler="celery.beat:Scheduler",

@@ -38,6 +38,7 @@ class Choice:
     port: int
     models: tuple[str, ...]
     no_model: bool
+    train: bool
     demo: bool
     workers: int
 
@@ -90,6 +91,8 @@ def _choice(given: dict[str, Any]) -> Choice:
         port=port if given["port"] is None else given["port"],
         models=models,
         no_model=no_model and not given["model"],
+        train=not (given["no_training"] or env.boolean("CHATSITE_NO_TRAINING", default=False))
+        and stack.can_train(),
         demo=given["demo"] or env.boolean("CHATSITE_DEMO", default=False),
         workers=workers if given["workers"] is None else given["workers"],
     )
@@ -161,6 +164,6 @@ def _children(choice: Choice, chat_models: list[str], listener: socket.socket) -
     if settings.EMBEDDED_BROKER:
         unix_socket = services.embedded_socket(settings.DATA_DIR)
         children.append(stack.broker(unix_socket=unix_socket, folder=settings.DATA_DIR / "valkey"))
-    children += [stack.control(root=root), stack.web(listener=listener, root=root)]
+    children += [stack.control(root=root, train=choice.train), stack.web(listener=listener, root=root)]
     children += stack.model_workers(root=root, chat_models=chat_models, processes=choice.workers)
     return children
