@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from training.models import Checkpoint, Job, JobEvent
+from training.services import jobs
 from workers.api import metadata
 from workers.api.errors import InvalidParameter
 from workers.api.fields import Fields, text
@@ -88,9 +89,7 @@ def _hyperparameters(value: Any, path: str, limits: dict[str, tuple[float, float
 
 
 def _suffix(suffix: str) -> str:
-    if suffix and not (
-        suffix.isascii() and suffix.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    ):
+    if suffix and not jobs.is_suffix(suffix):
         raise InvalidParameter("suffix", "may hold letters, digits and . _ - only.")
     return suffix
 

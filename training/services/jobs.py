@@ -58,7 +58,7 @@ def create(
     It learns from `training_file`, or else from what the arena has; `source` says which part of it (see
     `drawing.wanted_of`). `held_out` is in percent.
     """
-    if Job.objects.filter(owner=owner, status__in=Job.OPEN).count() >= MOST_OPEN:
+    if open_of(owner=owner) >= MOST_OPEN:
         raise TooMany
     job = Job(
         owner=owner,
@@ -82,6 +82,16 @@ def create(
     note(job=job, message=f"Created fine-tuning job: {job.public_id}")
     transaction.on_commit(partial(start, job=job))
     return job
+
+
+def open_of(*, owner: User) -> int:
+    """How many jobs of the person are under way."""
+    return Job.objects.filter(owner=owner, status__in=Job.OPEN).count()
+
+
+def is_suffix(text: str) -> bool:
+    """Whether it may be part of a chat model's name: letters, digits and . _ -"""
+    return text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
 
 
 def _kind(method: str) -> str:

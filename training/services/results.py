@@ -46,7 +46,7 @@ def register(*, job: Job, folder: Path) -> ChatModel | None:
 def _trained_tokens(folder: Path) -> int:
     try:
         manifest = json.loads((folder / recipes.OUTPUT / "manifest.json").read_text(encoding="utf-8"))
-        return round(manifest["data"]["tokens"] * manifest["metrics"].get("epoch", 1))
+        return round(float(manifest["data"]["tokens"] * manifest["metrics"].get("epoch", 1)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unfinished("The run left no manifest that can be read.") from error
 

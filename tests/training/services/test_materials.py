@@ -53,7 +53,8 @@ def test_a_file_is_copied_and_outlives_its_deletion(folder):
     assert job.training_file is not None
     job.training_file.path.unlink()
 
-    assert materials.lay_out(job=job, folder=folder) == laid == (folder / "train.jsonl", None)
+    assert laid == materials.Materials(folder / "train.jsonl", None)
+    assert materials.lay_out(job=job, folder=folder) == laid
     assert laid.train.read_bytes() == line(1)
 
 

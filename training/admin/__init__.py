@@ -1,0 +1,3 @@
+from training.admin.jobs import JobAdmin
+
+__all__ = ["JobAdmin"]
