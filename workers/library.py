@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+from workers.engine_settings import read_options
 from workers.engines import base, registry
-from workers.engines.base import Engine, EngineError, StopSignal
+from workers.engines.base import Engine, StopSignal
 from workers.engines.registry import EngineSpec
-from workers.engines.transformers.options import TransformersOptions
 from workers.protocol import (
     ChatMessage,
     Delta,
@@ -64,7 +64,8 @@ def load_model(
 
     `checkpoint` is a GGUF file, `package:NAME/FILE`, or a folder or hub name of a transformers checkpoint; `engine` is
     told by it unless it is given. `template` is a prompt format by name or file. `slots` is how many requests run at
-    once, from as many threads. Further `options` are the transformers engine's own (`device`, `dtype`, `load_8bit`, …).
+    once, from as many threads. Further `options` are the engine's own: `device`, `dtype`, `load_8bit`, … of
+    transformers, `lora` and `mmproj` of llama_cpp.
     """
     engine = engine or engine_of(str(checkpoint))
     spec = EngineSpec(
@@ -76,7 +77,7 @@ def load_model(
         threads=threads,
         gpu_layers=gpu_layers,
         template=template,
-        **_engine_options(engine, options),
+        **dict[str, Any](read_options(engine, options)),
     )
     return LocalModel(registry.load(spec))
 
@@ -84,14 +85,6 @@ def load_model(
 def engine_of(checkpoint: str) -> str:
     """Which engine loads it, told by its name alone."""
     return "llama_cpp" if checkpoint.lower().endswith(".gguf") else "transformers"
-
-
-def _engine_options(engine: str, options: dict[str, Any]) -> dict[str, Any]:
-    if not options:
-        return {}
-    if engine != "transformers":
-        raise EngineError(f"The engine {engine} has no option {', '.join(options)}.")
-    return {"transformers": TransformersOptions.read(options)}
 
 
 class LocalModel:

@@ -21,10 +21,10 @@ import redis
 from workers import fleet, orders
 from workers.broker import queue_key, queue_name
 from workers.connections import UNREACHABLE
+from workers.engine_settings import read_options
 from workers.engines import registry
 from workers.engines.base import Engine, EngineError
 from workers.engines.registry import EngineSpec
-from workers.engines.transformers.options import TransformersOptions
 from workers.host import EngineHost
 from workers.protocol import Order, OrderState, Weights
 
@@ -96,7 +96,7 @@ def spec_of(chat_model: str, weights: Weights) -> EngineSpec:
         slots=weights.slots,
         context_length=weights.context_length,
         template=weights.template,
-        transformers=TransformersOptions.read(options),
+        **dict[str, Any](read_options(weights.engine, options)),
     )
 
 

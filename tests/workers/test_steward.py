@@ -124,7 +124,7 @@ class TestLoading:
         ("values", "said"),
         [
             ({"engine_options": "{"}, "no JSON"),
-            ({"engine_options": '{"speed": 1}'}, "'speed' is not known"),
+            ({"engine_options": '{"speed": 1}'}, "has no option speed"),
         ],
     )
     def test_options_that_mean_nothing_are_named(self, house, values, said):

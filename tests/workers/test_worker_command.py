@@ -5,9 +5,9 @@ from django.core.management import CommandError, call_command
 
 from tests.factories import make_chat_model
 from workers import lifecycle
+from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import EngineError
 from workers.engines.registry import EngineSpec
-from workers.engines.transformers.options import TransformersOptions
 
 
 @pytest.fixture
@@ -150,7 +150,12 @@ def test_the_catalog_knows_how_to_load_too(started, db):
         (("--engine", "transformers", "--adapter", "nowhere"), "write NAME=PLACE"),
         (("--engine", "transformers", "--adapter", "bad name=/srv/x"), "letters, digits"),
         (("--load-8bit",), "--load-8bit goes with --engine transformers"),
-        (("--adapter", "a=b"), "--adapter goes with --engine transformers"),
+        (
+            ("--engine", "scripted", "--adapter", "a=b"),
+            "--adapter goes with --engine llama_cpp or transformers",
+        ),
+        (("--engine", "transformers", "--lora", "a.gguf"), "--lora goes with --engine llama_cpp"),
+        (("--lora", "a.gguf:nan"), "must be a finite number"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named(started, arguments, named):

@@ -211,3 +211,36 @@ def test_people_without_the_right_see_nothing(client, alice, parrot):
     assert client.post(LIST, chosen).status_code == 403
     parrot.refresh_from_db()
     assert parrot.published
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"engine": "upstream", "checkpoint": "vlm:Qwen/Qwen3-8B"}, "no server is known by that name"),
+        ({"engine": "upstream", "checkpoint": "vllm:"}, "names no model"),
+        ({"engine": "upstream", "checkpoint": "http://host/v1"}, "names no model"),
+        ({"engine": "upstream", "checkpoint": "http://u:p@host/v1#m"}, "must hold no password"),
+        ({"engine": "upstream", "checkpoint": "http://host/v1?key=AWS_SECRET#m"}, "may not be sent"),
+        ({"engine_options": '{"lora": "/a.gguf", "load_8bit": true}'}, "'load_8bit' is not known"),
+        ({"engine_options": '{"lora": ["/a.gguf:inf"]}'}, "must be a finite number"),
+        ({"engine_options": '{"lora": 3}'}, "'lora' must be a list of files"),
+        ({"engine_options": '{"adapters": {"a b": "/a.gguf"}}'}, "letters, digits"),
+        ({"engine_options": '{"adapters": ["/a.gguf"]}'}, "mapping of chat model names"),
+        ({"engine_options": '{"mmproj": 1}'}, "'mmproj' must be the path"),
+        ({"engine": "scripted", "engine_options": '{"lora": "/a.gguf"}'}, "has no option lora"),
+        ({"engine": "transformers", "engine_options": '{"dtype": "int3"}'}, "dtype 'int3' is not known"),
+    ],
+)
+def test_it_refuses_what_a_worker_would_refuse(pages, values, said):
+    assert said in text(pages.post(ADD, form(**values)))
+    assert not ChatModel.objects.exists()
+
+
+def test_it_takes_what_a_worker_would_take(pages):
+    options = '{"mmproj": "/m.gguf", "lora": ["/a.gguf", "/b.gguf:0.5"], "adapters": {"poet": "/c.gguf"}}'
+    pages.post(ADD, form(engine_options=options))
+    pages.post(
+        ADD,
+        form(name="far", engine="upstream", checkpoint="http://host:8000/v1?key=CHATSITE_UPSTREAM_KEY_A#m"),
+    )
+    assert set(ChatModel.objects.values_list("name", flat=True)) == {"tiny", "far"}

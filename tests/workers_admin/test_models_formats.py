@@ -229,7 +229,7 @@ class TestEngineOptions:
         assert "options        dtype=float32, load_8bit=True" in models("show", "big")
 
     def test_they_are_refused_where_they_mean_nothing(self, models):
-        with pytest.raises(CommandError, match=r"--load-8bit: only the transformers engine knows it"):
+        with pytest.raises(CommandError, match=r"--load-8bit goes with --engine transformers, not scripted"):
             models("add", "tiny", "--engine=scripted", "--load-8bit")
         with pytest.raises(CommandError, match="exclude each other"):
             models("add", "big", "--engine=transformers", "--load-8bit", "--load-4bit")

@@ -17,6 +17,10 @@ from workers.services import catalog
 
 class ChatModelForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class takes no [] at run time
     class Meta:
+        help_texts = {
+            "engine_options": 'Of transformers: {"load_8bit": true, "adapters": {"my-lora": "/srv/my-lora"}}. Of '
+            'llama.cpp: {"mmproj": "/srv/mmproj.gguf", "lora": ["/srv/lora.gguf:0.5"], "adapters": {…}}.',
+        }
         widgets = {
             "description": forms.TextInput(attrs={"class": "vLargeTextField"}),
             "checkpoint": forms.TextInput(attrs={"class": "vLargeTextField", "spellcheck": "false"}),

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import StopSignal
-from workers.engines.transformers.options import TransformersOptions
 from workers.protocol import ChatMessage, Delta, Failed, Finished, GenerationRequest, Sampling
 
 PLACES = (

@@ -8,11 +8,11 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from workers.commands.common import Say, in_words
+from workers.engine_settings import read_options
 from workers.engines.base import EngineError
-from workers.engines.transformers.options import TransformersOptions
 from workers.models import ChatModel
 from workers.services import catalog, starting
-from workers.terminal.engine_options import add_transformers_options, transformers_options
+from workers.terminal.engine_options import add_engine_options, engine_options
 
 HELP = "Enter a chat model into the catalog."
 FIELDS = (
@@ -74,7 +74,7 @@ def add_settings(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--no-publish", action="store_false", dest="publish", help="Do not show it to people yet."
     )
-    add_transformers_options(parser)
+    add_engine_options(parser)
 
 
 def run(options: dict[str, Any], say: Say) -> None:
@@ -99,12 +99,10 @@ def run(options: dict[str, Any], say: Say) -> None:
 
 
 def _engine_options(options: dict[str, Any]) -> dict[str, Any]:
-    given = transformers_options(options)
-    if given and options["engine"] != "transformers":
-        said = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise CommandError(f"{said}: only the transformers engine knows it. Say --engine transformers.")
+    engine = options["engine"] or "llama_cpp"
     try:
-        TransformersOptions.read(given)
+        given = engine_options(options, engine)
+        read_options(engine, given)
     except EngineError as error:
         raise CommandError(str(error)) from None
     return given

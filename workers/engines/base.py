@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from workers.engine_settings.errors import EngineError as EngineError  # it belongs to the contract
 from workers.protocol import (
     Delta,
     DetokenizeRequest,
@@ -26,10 +27,6 @@ from workers.protocol import (
     WorkerRequest,
     lack,
 )
-
-
-class EngineError(Exception):
-    """An engine that cannot be started: one sentence that names the cause and the remedy."""
 
 
 class StopSignal:

@@ -15,8 +15,8 @@ def weights_bytes(path: Path) -> int:
     return sum(part.stat().st_size for part in path.parent.glob(name))
 
 
-def reason(path: Path, *, own_template: bool) -> str:
-    """One sentence with the likeliest cause and what helps. Never raises."""
+def reason(path: Path, *, own_template: bool, beside: str = "") -> str:
+    """One sentence with the likeliest cause and what helps. Never raises. `beside`: files that were loaded with it."""
     try:
         header = gguf.read_header(path)
     except gguf.NotGguf:
@@ -36,6 +36,11 @@ def reason(path: Path, *, own_template: bool) -> str:
         return (
             f"it is too large for the memory, of which {_size(weights_bytes(path))} are needed and {_size(free)} are "
             "free; take a file with fewer bits, or another machine."
+        )
+    if beside:
+        return (
+            f"it goes with {beside}, which may be damaged, made for other weights, or of a kind that this version of "
+            "llama.cpp does not know; try without."
         )
     architecture = header.metadata.get("general.architecture", "not named")
     return (

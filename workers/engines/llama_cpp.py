@@ -6,7 +6,6 @@ also listens on a loopback port, which is closed to others by a random key; it i
 
 import json
 import logging
-import os
 import queue
 import secrets
 import threading
@@ -18,11 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workers.engines import completion, gguf_trouble
-from workers.engines.base import EngineError, Meter, RefusedError, StopSignal
+from workers.engine_settings import LlamaCppOptions
+from workers.engines import completion, gguf_trouble, infilling, llguidance_language
+from workers.engines.base import Engine, EngineError, Meter, RefusedError, StopSignal
 from workers.engines.cache_room import CacheRoom, Ticket
-from workers.engines.cores import usable_cores
-from workers.engines.llama_cpp_embedding import LONGEST_INPUT, SLOTS, Embedding, pools_itself
+from workers.engines.llama_cpp_embedding import LONGEST_INPUT, SLOTS, Embedding
+from workers.engines.llama_cpp_loading import check_beside, check_gguf, load
 from workers.engines.llama_cpp_wire import (
     Logprobs,
     Wish,
@@ -37,7 +37,6 @@ from workers.engines.llama_cpp_wire import (
 from workers.engines.prompting import format_of
 from workers.engines.stopping import StopStrings
 from workers.engines.tool_calls import Read, plain_messages, plan
-from workers.priority import stepping_back
 from workers.protocol import (
     Ability,
     ChatMessage,
@@ -57,13 +56,7 @@ from workers.protocol import (
 
 logger = logging.getLogger(__name__)
 
-# Prompt tokens a step works on: the bound on how long a stop waits, and how long running replies pause, while a long
-# prompt is read. On two cores with a 135M model 128 reads a prompt 2 % slower than 512, and a step takes a quarter as
-# long.
-STEP_TOKENS_CPU = 128
-STEP_TOKENS_GPU = 512
 DEFAULT_SLOTS = 8
-GGUF_MAGIC = b"GGUF"
 ABILITIES = (
     Ability.CHAT,
     Ability.COMPLETION,
@@ -96,8 +89,11 @@ class LlamaCppEngine:
         threads: int = 0,
         gpu_layers: int = -1,
         template: str = "",
+        options: LlamaCppOptions | None = None,
     ):
+        options = options or LlamaCppOptions()
         check_gguf(path)
+        check_beside(path, options)
         began = time.monotonic()
         self.api_key = secrets.token_urlsafe(24)
         self.format = format_of(
@@ -107,8 +103,8 @@ class LlamaCppEngine:
             checkpoint=str(path),
         )
         self.stops = self.format.stop if self.format else ()
-        self._path, self._cores, self._gpu_layers = path, threads, gpu_layers
-        self._server = _load(
+        self._path, self._cores, self._gpu_layers, self._options = path, threads, gpu_layers, options
+        self._server = load(
             path,
             slots=slots,
             context_length=context_length,
@@ -116,7 +112,9 @@ class LlamaCppEngine:
             gpu_layers=gpu_layers,
             key=self.api_key,
             chat_template=self.format.source if self.format else "",
+            options=options,
         )
+        self.gap = infilling.tokens_of(path)
         properties = self._properties()
         self.vocabulary = int(self._get("/v1/models")["data"][0]["meta"]["n_vocab"])
         template = str(properties.get("chat_template", ""))
@@ -145,14 +143,26 @@ class LlamaCppEngine:
         """Of llama.cpp's own HTTP server, `http://127.0.0.1:PORT`."""
         return str(self._server.listening_address)
 
-    def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
+    def adapted(self) -> dict[str, Engine]:
+        """The chat models of the adapters, each an engine over this one's weights."""
+        return {name: Adapter(self, name) for name, _ in self._options.adapters}
+
+    def stream(
+        self, request: GenerationRequest, stop: StopSignal, *, adapter: str = ""
+    ) -> Generator[StreamEvent, None, None]:
         meter = Meter()
         if not request.messages and request.prompt is None:
             yield meter.failed(ErrorCode.INVALID_REQUEST, "The request has no messages.", "messages")
             return
         try:
             self._check_tokens(request)
-            wish = prepare(request, native_tools=self.native_tools, can_think=self.can_think)
+            wish = prepare(
+                request,
+                native_tools=self.native_tools,
+                can_think=self.can_think,
+                gap=self.gap,
+                loras=self._loras(adapter),
+            )
         except RefusedError as refusal:
             yield meter.failed(refusal.code, refusal.message, refusal.param)
             return
@@ -221,17 +231,29 @@ class LlamaCppEngine:
             del self._server  # its destructor stops the loop and frees the weights
 
     def _abilities(self, *, sees: bool) -> tuple[str, ...]:
-        extra = {Ability.VISION: sees, Ability.REASONING: self.can_think}
+        extra = {
+            Ability.VISION: sees,
+            Ability.REASONING: self.can_think,
+            Ability.SUFFIX: self.gap is not None,
+            Ability.REGEX: llguidance_language.usable(),
+        }
         return (
             *(ability.value for ability in ABILITIES),
             *(ability.value for ability, has in extra.items() if has),
+        )
+
+    def _loras(self, adapter: str) -> tuple[float, ...]:
+        """The scale of each adapter that llama.cpp has, for a request to this chat model or to that of `adapter`."""
+        return (
+            *(lora.scale for lora in self._options.lora),
+            *(lora.scale if name == adapter else 0.0 for name, lora in self._options.adapters),
         )
 
     def _embedder(self) -> Embedding:
         with self._embedding_lock:
             if self._embedding is None:
                 longest = min(LONGEST_INPUT, self.hosted.context_length)
-                server = _load(
+                server = load(
                     self._path,
                     slots=SLOTS,
                     context_length=SLOTS * longest,
@@ -239,6 +261,7 @@ class LlamaCppEngine:
                     gpu_layers=self._gpu_layers,
                     key=secrets.token_urlsafe(24),
                     chat_template="",
+                    options=LlamaCppOptions(lora=self._options.lora),
                     embed_up_to=longest,
                 )
                 self._embedding = Embedding(
@@ -302,6 +325,29 @@ class LlamaCppEngine:
         with opener.open(request, timeout=30) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
+
+
+class Adapter:
+    """A LoRA adapter of an engine as a chat model of its own. No embeddings: llama.cpp chooses no adapter for those."""
+
+    def __init__(self, engine: LlamaCppEngine, name: str):
+        self._engine = self.base = engine
+        abilities = tuple(one for one in engine.hosted.abilities if one != Ability.EMBEDDINGS)
+        self.hosted = replace(
+            engine.hosted, name=name, weights_bytes=0, load_seconds=0.0, memory_bytes=0, abilities=abilities
+        )
+
+    def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
+        return self._engine.stream(request, stop, adapter=self.hosted.name)
+
+    def tokenize(self, request: TokenizeRequest) -> Tokenized:
+        return self._engine.tokenize(request)
+
+    def detokenize(self, request: DetokenizeRequest) -> str:
+        return self._engine.detokenize(request)
+
+    def close(self) -> None:
+        """The weights are the base's."""
 
 
 class _Turn:
@@ -375,7 +421,8 @@ class _Turn:
 
     def _read(self, chunk: dict[str, Any]) -> Iterator[StreamEvent]:
         if error := chunk.get("error"):
-            self.ending = failure(self._meter, error, constrained=bool(self._wish.grammar))
+            pictured = any(message.images for message in self._request.messages)
+            self.ending = failure(self._meter, error, constrained=bool(self._wish.grammar), pictured=pictured)
             return
         self._count(chunk)
         for choice in chunk["choices"]:
@@ -450,77 +497,6 @@ class _Turn:
             meter.completion_tokens = self._before + usage["completion_tokens"]
 
 
-def check_gguf(path: Path) -> None:
-    """Refuse what llama.cpp would answer with a page of C++ output."""
-    if not path.exists():
-        raise EngineError(f"{path} does not exist. Give the path of a GGUF file.")
-    if path.is_dir():
-        raise EngineError(f"{path} is a folder. Give the path of a GGUF file in it.")
-    with path.open("rb") as file:
-        if file.read(4) != GGUF_MAGIC:
-            raise EngineError(f"{path} is not a GGUF file (it does not begin with the letters GGUF).")
-
-
-def _load(
-    path: Path,
-    *,
-    slots: int,
-    context_length: int,
-    threads: int,
-    gpu_layers: int,
-    key: str,
-    chat_template: str,
-    embed_up_to: int = 0,
-) -> Any:
-    # Threads that wait for each other soon sleep instead of spinning: with one other busy process on the machine the
-    # spinning made an answer ten times slower. libgomp reads this when it is loaded. See docs/design/engines.md.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "200")
-    try:
-        import xllamacpp  # here, so that the contract tests of other engines need no llama.cpp
-    except ImportError as error:
-        raise EngineError(
-            f"llama.cpp cannot be used ({error}). On Debian: apt-get install libgomp1"
-        ) from error
-
-    cores = threads or usable_cores()
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(path)
-    parameters.n_ctx = context_length  # 0 = what the checkpoint was made for
-    parameters.n_parallel = slots
-    parameters.kv_unified = True  # slots share the cache instead of getting an equal part each
-    parameters.n_batch = parameters.n_ubatch = _step_tokens(xllamacpp, gpu_layers)
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores
-    parameters.n_gpu_layers = gpu_layers
-    parameters.cache_ram_mib = 0  # a prompt cache outside the slots' own would grow without a bound we state
-    parameters.port = 0
-    parameters.ui = parameters.endpoint_slots = False  # nobody looks there, and slots show prompts
-    parameters.api_keys = [key]
-    if embed_up_to:  # a server that pools; see `llama_cpp_embedding`
-        parameters.embedding = True
-        # The load holds the GIL, and a worker that does not beat for five seconds is taken for dead: no trial run.
-        parameters.warmup = False
-        parameters.kv_unified = False
-        parameters.n_batch = parameters.n_ubatch = embed_up_to
-        if not pools_itself(path):
-            parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-    if chat_template:
-        parameters.chat_template = chat_template
-    parameters.verbosity = 0
-    try:
-        return stepping_back(lambda: xllamacpp.Server(parameters))
-    except Exception as error:
-        cause = gguf_trouble.reason(path, own_template=not chat_template)
-        raise EngineError(f"llama.cpp cannot load {path}: {cause}") from error
-
-
 def _piece(piece: str | list[int]) -> str:
     """A token's text; llama.cpp sends the bytes of one that holds a part of a character."""
     return piece if isinstance(piece, str) else bytes(piece).decode(errors="replace")
-
-
-def _step_tokens(xllamacpp: Any, gpu_layers: int) -> int:
-    types = xllamacpp.ggml_backend_dev_type
-    gpus = {types.GGML_BACKEND_DEVICE_TYPE_GPU, types.GGML_BACKEND_DEVICE_TYPE_IGPU}
-    has_gpu = any(device["type"] in gpus for device in xllamacpp.get_device_info())
-    return STEP_TOKENS_GPU if has_gpu and gpu_layers else STEP_TOKENS_CPU

@@ -9,8 +9,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workers.engines import tool_calls
+from workers.engines import llguidance_language, tool_calls
 from workers.engines.base import Meter, RefusedError
+from workers.engines.infilling import Gap
 from workers.engines.schemas import dangling, rooted
 from workers.engines.tool_calls import CallReader
 from workers.protocol import (
@@ -48,9 +49,20 @@ class Wish:
     """Reads tool calls out of the text, where the chat template has no place for them."""
     thinking: bool | None = None
     """Whether to think first; None for a chat template that knows no choice."""
+    gap: Gap | None = None
+    """How to fill the gap in front of the request's suffix."""
+    loras: tuple[float, ...] = ()
+    """The scale of each adapter that llama.cpp has."""
 
 
-def prepare(request: GenerationRequest, *, native_tools: bool, can_think: bool) -> Wish:
+def prepare(
+    request: GenerationRequest,
+    *,
+    native_tools: bool,
+    can_think: bool,
+    gap: Gap | None = None,
+    loras: tuple[float, ...] = (),
+) -> Wish:
     """Raises `RefusedError` for a constraint that cannot be enforced."""
     reader = None
     if request.tools and request.tool_choice == "none":
@@ -65,13 +77,16 @@ def prepare(request: GenerationRequest, *, native_tools: bool, can_think: bool) 
     # With tools of its own llama.cpp makes one grammar of the calls and the schema.
     own = request.constraint if request.tools else None
     grammar = grammar_of(request.constraint) if request.constraint and own is None else ""
-    return Wish(request, grammar, reader, thinking)
+    return Wish(request, grammar, reader, thinking, gap if request.suffix else None, loras)
 
 
 def grammar_of(constraint: Constraint) -> str:
-    """In llama.cpp's GBNF."""
+    """In llama.cpp's GBNF, or in llguidance's language, which llama.cpp tells by its first line."""
     if constraint.kind == "grammar":
-        return constraint.value
+        foreign = constraint.value.startswith(llguidance_language.FIRST_LINE)
+        return llguidance_language.checked(constraint.value) if foreign else constraint.value
+    if constraint.kind == "regex":
+        return llguidance_language.of_regex(constraint.value)
     import xllamacpp
 
     schema = {"type": "object"} if constraint.kind == "json_object" else json.loads(constraint.value)
@@ -113,6 +128,8 @@ def payload(wish: Wish, *, before: int = 0) -> dict[str, Any]:
         "repeat_penalty": sampling.repetition_penalty,
         "logit_bias": [[token, _bias(bias)] for token, bias in sampling.logit_bias] or None,
         "grammar": wish.grammar or None,
+        # An adapter that is not named is off; with none named llama.cpp would apply all of them.
+        "lora": [{"id": number, "scale": scale} for number, scale in enumerate(wish.loras)] or None,
         **_what_to_answer(wish),
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -122,7 +139,7 @@ def _what_to_answer(wish: Wish) -> dict[str, Any]:
     request, sampling = wish.request, wish.request.sampling
     probabilities = max(1, sampling.top_logprobs) if sampling.logprobs else None
     if request.prompt is not None:
-        return {"prompt": raw_prompt(request), "logprobs": probabilities}
+        return {"prompt": raw_prompt(request, wish.gap), "logprobs": probabilities}
     values: dict[str, Any] = {
         "messages": _messages(request),
         "logprobs": sampling.logprobs or None,
@@ -145,8 +162,11 @@ def _what_to_answer(wish: Wish) -> dict[str, Any]:
     return values
 
 
-def raw_prompt(request: GenerationRequest) -> Any:
+def raw_prompt(request: GenerationRequest, gap: Gap | None = None) -> Any:
     """Text, ids, or ids with the text of the prefix behind them: llama.cpp takes all three."""
+    if gap is not None:
+        prompt = (request.prompt,) if isinstance(request.prompt, str) else (request.prompt or ())
+        return [*gap.around(prompt, request.suffix), *([request.prefix] if request.prefix else ())]
     if isinstance(request.prompt, str):
         return request.prompt + request.prefix
     return [*(request.prompt or ()), *([request.prefix] if request.prefix else ())]
@@ -207,7 +227,9 @@ def guess_tokens(request: GenerationRequest) -> int:
     return letters // 3 + 8 * len(request.messages) + TOKENS_OF_AN_IMAGE * images
 
 
-def failure(meter: Meter, error: dict[str, Any], *, constrained: bool = False) -> Failed:
+def failure(
+    meter: Meter, error: dict[str, Any], *, constrained: bool = False, pictured: bool = False
+) -> Failed:
     """llama.cpp's error object as ours. Its message may quote the prompt, so only known kinds are described."""
     code = ERROR_CODES.get(error.get("type", ""), ErrorCode.ENGINE_FAILURE)
     if code is ErrorCode.CONTEXT_OVERFLOW:
@@ -216,6 +238,8 @@ def failure(meter: Meter, error: dict[str, Any], *, constrained: bool = False) -
         return meter.failed(code, message)
     if code is ErrorCode.INVALID_REQUEST and constrained:
         return meter.failed(code, "llama.cpp could not read the grammar.", "response_format")
+    if code is ErrorCode.INVALID_REQUEST and pictured:
+        return meter.failed(code, "llama.cpp could not read an image of the request.", "messages")
     if code is ErrorCode.INVALID_REQUEST:
         return meter.failed(code, "llama.cpp refused a value of the request.")
     return meter.failed(code, "llama.cpp could not go on with the answer.")

@@ -4,9 +4,11 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from workers.engine_settings import LlamaCppOptions, Options, TransformersOptions
+from workers.engine_settings.llama_cpp import Lora
 from workers.engines.base import Engine, EngineError
-from workers.engines.transformers.options import TransformersOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,19 @@ class EngineSpec:
     """Prompt format by name or file; empty is the checkpoint's own, or what its name asks for."""
     transformers: TransformersOptions = field(default_factory=TransformersOptions)
     """What only the transformers engine knows."""
+    llama_cpp: LlamaCppOptions = field(default_factory=LlamaCppOptions)
+    """What only the llama.cpp engine knows."""
+
+    @property
+    def own(self) -> Options:
+        """The options of its engine."""
+        return self.llama_cpp if self.engine == "llama_cpp" else self.transformers
+
+    def but(self, options: Options) -> "EngineSpec":
+        """The same with other options."""
+        if isinstance(options, LlamaCppOptions):
+            return replace(self, llama_cpp=options)
+        return replace(self, transformers=options)
 
 
 def locate(checkpoint: str) -> Path:
@@ -70,6 +85,7 @@ def _llama_cpp(spec: EngineSpec) -> Engine:
         threads=spec.threads,
         gpu_layers=spec.gpu_layers,
         template=spec.template,
+        options=spec.llama_cpp,
     )
 
 
@@ -125,22 +141,29 @@ def load(spec: EngineSpec) -> Engine:
 def load_all(spec: EngineSpec) -> dict[str, Engine]:
     """The engine by its chat model's name, and those over its weights (adapters) by theirs. Raises `EngineError`.
 
-    A chat model that is itself an adapter (`TransformersOptions.adapter`) comes without its base.
+    A chat model that is itself an adapter (`adapter` in its options) comes without its base.
     """
-    options = spec.transformers
+    options = spec.own
     if spec.name in dict(options.adapters):
         raise EngineError(f"adapter {spec.name}: that is the base's own name; give the adapter another.")
-    if options.adapter:
-        options = replace(options, adapter="", adapters=((spec.name, options.adapter), *options.adapters))
-    engine = load(replace(spec, transformers=options))
+    engine = load(spec if not options.adapter else _over_its_base(spec))
     adapted = getattr(engine, "adapted", None)
-    over = adapted(options) if adapted is not None else {}
-    return over if spec.transformers.adapter else {spec.name: engine, **over}
+    over = adapted() if adapted is not None else {}
+    return over if options.adapter else {spec.name: engine, **over}
+
+
+def _over_its_base(spec: EngineSpec) -> EngineSpec:
+    match spec.own:
+        case LlamaCppOptions(adapter=Lora() as lora, adapters=others) as options:
+            return spec.but(replace(options, adapter=None, adapters=((spec.name, lora), *others)))
+        case TransformersOptions(adapter=place, adapters=among) as options:
+            return spec.but(replace(options, adapter="", adapters=((spec.name, place), *among)))
+    return spec
 
 
 def names_of(spec: EngineSpec) -> list[str]:
     """The chat models that `load_all` makes of it."""
-    return [spec.name, *dict(spec.transformers.adapters)]
+    return [spec.name, *dict(spec.own.adapters)]
 
 
 def base_of(engine: Engine) -> Engine:
@@ -150,7 +173,10 @@ def base_of(engine: Engine) -> Engine:
 
 
 def can_share(there: EngineSpec, wanted: EngineSpec) -> bool:
-    """Whether `wanted` is an adapter over the weights that `there` has loaded, in the same way."""
+    """Whether `wanted` is an adapter over the weights that `there` has loaded, in the same way.
+
+    Only of transformers: llama.cpp takes its adapters when it loads the weights.
+    """
 
     def weights(spec: EngineSpec) -> object:
         plain = replace(spec.transformers, adapter="", adapters=())
@@ -175,12 +201,13 @@ def without(spec: EngineSpec, name: str) -> EngineSpec | None:
 
     Where a base goes and its adapters stay, the first of them takes its place: it comes without a base of its own.
     """
-    adapters = dict(spec.transformers.adapters)
+    own: Any = spec.own  # either kind: what is put back came out of it
+    adapters = dict(own.adapters)
     if name != spec.name:
         adapters.pop(name)
-        return replace(spec, transformers=replace(spec.transformers, adapters=tuple(adapters.items())))
+        return spec.but(replace(own, adapters=tuple(adapters.items())))
     if not adapters:
         return None
     first, place = next(iter(adapters.items()))
     rest = tuple((other, at) for other, at in adapters.items() if other != first)
-    return replace(spec, name=first, transformers=replace(spec.transformers, adapter=place, adapters=rest))
+    return replace(spec, name=first).but(replace(own, adapter=place, adapters=rest))

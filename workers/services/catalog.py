@@ -10,8 +10,10 @@ from django.db import transaction
 
 from workers import prompt_formats
 from workers.chat_template import BadTemplate
+from workers.engine_settings import EngineError, read_options
+from workers.engine_settings.upstream import read_address
 from workers.models import Alias, ChatModel
-from workers.models.catalog import ChatModelQuerySet
+from workers.models.catalog import ChatModelQuerySet, name_validator
 
 # What a worker reads once, when it starts.
 LOADED_FIELDS = frozenset(
@@ -38,8 +40,9 @@ def check(*, chat_model: ChatModel) -> None:
         if not math.isfinite(getattr(chat_model, field)):  # bounds let "not a number" pass
             raise ValidationError({field: "Enter a number."})
     _check_name_and_template(chat_model)
-    if not isinstance(chat_model.engine_options, dict):
-        raise ValidationError({"engine_options": 'Write names and values: {"load_8bit": true}.'})
+    _check_engine_options(chat_model)
+    if chat_model.engine == ChatModel.Engine.UPSTREAM and chat_model.checkpoint:
+        _check_upstream(chat_model)
     checkpoint = chat_model.checkpoint
     if chat_model.engine == ChatModel.Engine.LLAMA_CPP and chat_model.hosted_here and not checkpoint:
         raise ValidationError(
@@ -58,6 +61,29 @@ def check(*, chat_model: ChatModel) -> None:
         raise ValidationError(
             {"checkpoint": "An address on the net cannot be loaded: download the file, and give its path."}
         )
+
+
+def _check_engine_options(chat_model: ChatModel) -> None:
+    """By what the worker reads them with."""
+    given = chat_model.engine_options
+    if not isinstance(given, dict):
+        raise ValidationError({"engine_options": 'Write names and values: {"load_8bit": true}.'})
+    try:
+        read_options(chat_model.engine, given)
+        for name in given.get("adapters", ()):
+            name_validator(name)
+    except EngineError as error:
+        raise ValidationError({"engine_options": str(error)}) from None
+    except ValidationError as error:
+        raise ValidationError({"engine_options": f"adapters: {' '.join(error.messages)}"}) from None
+
+
+def _check_upstream(chat_model: ChatModel) -> None:
+    """A server that the worker starts itself (`--launch`) tells its address later, so none is asked for."""
+    try:
+        read_address(chat_model.checkpoint, launched=True)
+    except EngineError as error:
+        raise ValidationError({"checkpoint": str(error)}) from None
 
 
 def _check_name_and_template(chat_model: ChatModel) -> None:

@@ -1,10 +1,11 @@
-"""Options of the transformers engine, for the commands that load weights."""
+"""Options of the engines, for the commands that load weights or say how they are loaded."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any
 
-from workers.engines.transformers.options import DEVICES, DTYPES
+from workers.engine_settings import EngineError
+from workers.engine_settings.transformers import DEVICES, DTYPES
 
 TRANSFORMERS = (
     "device",
@@ -19,12 +20,42 @@ TRANSFORMERS = (
     "revision",
     "trust_remote_code",
 )
+LLAMA_CPP = ("mmproj", "lora")
+BOTH = ("adapters",)
+ENGINES = {
+    **dict.fromkeys(TRANSFORMERS, ("transformers",)),
+    **dict.fromkeys(LLAMA_CPP, ("llama_cpp",)),
+    **dict.fromkeys(BOTH, ("llama_cpp", "transformers")),
+}
 
 
-def add_transformers_options(parser: ArgumentParser) -> Any:
-    """Returns the group, for more of the same kind."""
-    group = parser.add_argument_group("transformers engine")
-    add = group.add_argument
+def add_engine_options(parser: ArgumentParser, *, adapters: bool = True) -> None:
+    """`adapters`: whether more than one chat model can be asked for."""
+    _add_transformers_options(parser)
+    group = parser.add_argument_group("llama.cpp engine")
+    group.add_argument(
+        "--mmproj", metavar="FILE", help="GGUF file of a projector, with which the model looks at images."
+    )
+    group.add_argument(
+        "--lora",
+        action="append",
+        metavar="FILE[:SCALE]",
+        help="LoRA adapter (GGUF) that is added to the weights; may be given again.",
+    )
+    if adapters:
+        parser.add_argument(
+            "--adapter",
+            action="append",
+            type=_adapter,
+            dest="adapters",
+            metavar="NAME=PLACE",
+            help="An adapter served as the chat model NAME over the same weights; may be given again. PLACE is a PEFT "
+            "adapter (transformers), or a GGUF file, FILE or FILE:SCALE (llama_cpp).",
+        )
+
+
+def _add_transformers_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument_group("transformers engine").add_argument
     add("--device", choices=DEVICES, help="Default: the first that is there.")
     add("--dtype", choices=DTYPES, help="Default: auto, the checkpoint's own or what suits the device.")
     add("--num-gpus", type=int, help="Spread the layers over so many.")
@@ -39,9 +70,25 @@ def add_transformers_options(parser: ArgumentParser) -> Any:
         add(name, action="store_true", default=None, help=text)
     add("--attn-implementation", metavar="NAME", help="Of transformers; default: the engine's own.")
     add("--revision", metavar="NAME", help="Branch, tag or commit on the hub.")
-    return group
 
 
-def transformers_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said with them, for `TransformersOptions.read` and `load_model`."""
-    return {name: options[name] for name in TRANSFORMERS if options[name] is not None}
+def engine_options(options: Mapping[str, Any], engine: str = "") -> dict[str, Any]:
+    """What was said with them, in the words of the catalog's engine options.
+
+    Raises `EngineError` for one that `engine` does not know; "" is any.
+    """
+    said = {name: options[name] for name in ENGINES if options.get(name) is not None}
+    for name in said:
+        if engine and engine not in ENGINES[name]:
+            option = "adapter" if name == "adapters" else name.replace("_", "-")
+            raise EngineError(f"--{option} goes with --engine {' or '.join(ENGINES[name])}, not {engine}.")
+    if "adapters" in said:
+        said["adapters"] = dict(said["adapters"])
+    return said
+
+
+def _adapter(text: str) -> tuple[str, str]:
+    name, equals, place = text.partition("=")
+    if not (name and equals and place):
+        raise ArgumentTypeError(f"{text!r}: write NAME=PLACE, for example my-lora=/srv/adapters/my-lora.")
+    return name, place

@@ -13,7 +13,8 @@ import pytest
 from tests.workers.engines.conftest import CONTEXT, Asked
 from tests.workers.support import at_once, make_request
 from workers.engines.base import EngineError, Meter, StopSignal
-from workers.engines.llama_cpp import LlamaCppEngine, check_gguf
+from workers.engines.llama_cpp import LlamaCppEngine
+from workers.engines.llama_cpp_loading import check_gguf
 from workers.engines.llama_cpp_wire import Wish, failure, guess_tokens, payload
 from workers.protocol import ChatMessage, Delta, ErrorCode, Failed, Finished
 

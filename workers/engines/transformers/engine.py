@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from workers.chat_template import BadTemplate
+from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import Engine, EngineError, Meter, RefusedError, StopSignal
 from workers.engines.cores import usable_cores
 from workers.engines.stopping import StopStrings
@@ -20,7 +21,6 @@ from workers.engines.transformers import constraints, linears, loading
 from workers.engines.transformers.adapters import Graft, attach, take_off
 from workers.engines.transformers.lockstep import LockstepBatch
 from workers.engines.transformers.loop import BROKE_DOWN, Loop
-from workers.engines.transformers.options import TransformersOptions
 from workers.engines.transformers.probing import check_slots
 from workers.engines.transformers.prompts import Prompts
 from workers.engines.transformers.rows import Prompt, Row
@@ -112,6 +112,7 @@ class TransformersEngine:
         if options.compile:
             linears.compile_parts(self.model)
         self.lockstep = isinstance(batch, LockstepBatch)
+        self._adapters = tuple(name for name, _ in options.adapters)
         self._ends = self.prompts.ends(self.model)
         self._bytes = TokenBytes(self.tokenizer)
         self._guide = constraints.guide(
@@ -129,9 +130,9 @@ class TransformersEngine:
         )
         self._loop = Loop(batch, name=name, threads=threads)
 
-    def adapted(self, options: TransformersOptions) -> dict[str, Engine]:
+    def adapted(self) -> dict[str, Engine]:
         """The chat models of the adapters, each an engine over this one's weights."""
-        return {name: Adapter(self, name) for name, _ in options.adapters}
+        return {name: Adapter(self, name) for name in self._adapters}
 
     def adapt(self, name: str, source: str) -> Engine:
         """One more chat model over these weights, while the others answer. Raises `EngineError`."""

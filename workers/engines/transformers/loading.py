@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
+from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import EngineError
-from workers.engines.transformers.options import TransformersOptions
 
 # As for llama.cpp: threads that wait for each other soon sleep. libgomp reads it when torch loads it.
 if "OMP_WAIT_POLICY" not in os.environ:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from workers.engines.upstream.address import Upstream
-from workers.engines.upstream.presets import Quirk
+from workers.engine_settings.presets import Quirk
+from workers.engine_settings.upstream import Upstream
 
 T = TypeVar("T")
 

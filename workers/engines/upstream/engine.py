@@ -6,13 +6,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
+from workers.engine_settings.presets import Quirk
+from workers.engine_settings.upstream import Upstream, read_address
 from workers.engines.base import EngineError, Meter, StopSignal
 from workers.engines.stopping import StopStrings
 from workers.engines.upstream import keys, wire
-from workers.engines.upstream.address import Upstream, read_address
 from workers.engines.upstream.calls import Caller, CutOffError, RefusalError
 from workers.engines.upstream.launch import LaunchedServer
-from workers.engines.upstream.presets import Quirk
 from workers.engines.upstream.vectors import vectors_of
 from workers.protocol import (
     Embedded,

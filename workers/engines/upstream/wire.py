@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.engines.upstream.address import Upstream
-from workers.engines.upstream.presets import Quirk
+from workers.engine_settings.presets import Quirk
+from workers.engine_settings.upstream import Upstream
 from workers.protocol import (
     LEAST_LOGPROB,
     ChatMessage,

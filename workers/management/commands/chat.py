@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from workers.terminal import defaults
 from workers.terminal.choosing import CannotChoose, choose, choose_among
-from workers.terminal.engine_options import add_transformers_options, transformers_options
+from workers.terminal.engine_options import add_engine_options, engine_options
 from workers.terminal.options import add_sampling_options, ended_by_signals, sampling_of
 from workers.terminal.session import COMMANDS, Session
 from workers.terminal.sources import InProcess, Remote, Source, SourceAway, Workers, key_of_environment
@@ -57,7 +57,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--debug", action="store_true", help="After each answer say how fast it was.")
         add_sampling_options(parser)
-        add_transformers_options(parser)
+        add_engine_options(parser, adapters=False)
 
     def handle(self, *args: object, style: str, **options: Any) -> None:
         streams = _make_tolerant(sys.stdin), _make_tolerant(sys.stdout)
@@ -150,7 +150,7 @@ def _loaded(options: dict[str, Any]) -> Iterator[Partner]:
             context_length=options["context"],
             threads=options["threads"],
             gpu_layers=options["gpu_layers"],
-            **transformers_options(options),
+            **engine_options(options),
         )
     except EngineError as error:
         raise CommandError(str(error)) from None

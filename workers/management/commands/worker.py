@@ -8,15 +8,15 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
+from workers.engine_settings import read_options
 from workers.engines.base import EngineError
 from workers.engines.registry import FACTORIES, EngineSpec
-from workers.engines.transformers.options import TransformersOptions
 from workers.models import ChatModel
 from workers.protocol import MOST_SLOTS
-from workers.terminal.engine_options import add_transformers_options, transformers_options
+from workers.terminal.engine_options import add_engine_options, engine_options
 
 # Options that mean nothing without a chat model.
-OF_A_MODEL = ("engine", "checkpoint", "slots", "context", "launch", "template", "adapter")
+OF_A_MODEL = ("engine", "checkpoint", "slots", "context", "launch", "template", "adapters", "lora", "mmproj")
 
 
 class Command(BaseCommand):
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             help="Start the upstream engine's server as a child, wait for it, restart and end it: "
             '"vllm serve MODEL --host 127.0.0.1 --port {port}".',
         )
-        _add_adapter_option(add_transformers_options(parser))
+        add_engine_options(parser)
         parser.add_argument(
             "--template",
             metavar="NAME",
@@ -101,7 +101,7 @@ class Command(BaseCommand):
             said := next((name for name in OF_A_MODEL if options[name] is not None), "")
         ):
             raise CommandError(
-                f"--{said.replace('_', '-')} goes with --model NAME: say which chat model it is for."
+                f"--{'adapter' if said == 'adapters' else said} goes with --model NAME: say which chat model it is for."
             )
         if options["launch"] is not None and options["engine"] != "upstream":
             raise CommandError("--launch goes with --engine upstream.")
@@ -117,9 +117,13 @@ class Command(BaseCommand):
             raise CommandError(
                 "--checkpoint goes with one --model. Start a worker for each, or use the catalog."
             )
+        engine = options["engine"] or known["engine"]
+        # Those of the catalog are of the catalog's engine.
+        catalogued = known.pop("engine_options", {}) if engine == known["engine"] else {}
+        known.pop("engine_options", None)
         given = {
-            "transformers": self._transformers(known.pop("engine_options", {}), options),
-            "engine": options["engine"],
+            **self._engine_options(engine, catalogued, options),
+            "engine": engine,
             "slots": options["slots"],
             "context_length": options["context"],
             "threads": options["threads"],
@@ -127,23 +131,16 @@ class Command(BaseCommand):
             "template": options["template"],
             "launch": options["launch"],
         }
-        spec = EngineSpec(
+        return EngineSpec(
             name=model, **{**known, **{key: value for key, value in given.items() if value is not None}}
         )
-        said = [*transformers_options(options), *(["adapter"] if options["adapter"] else [])]
-        if said and spec.engine != "transformers":
-            raise CommandError(
-                f"--{said[0].replace('_', '-')} goes with --engine transformers, not {spec.engine}."
-            )
-        return spec
 
-    def _transformers(self, known: dict[str, Any], options: dict[str, Any]) -> TransformersOptions:
-        given = transformers_options(options)
-        adapters = dict(_adapter(text) for text in options["adapter"] or ())
-        if adapters:
-            given["adapters"] = adapters
+    def _engine_options(self, engine: str, known: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         try:
-            return TransformersOptions.read({**known, **given})
+            given = engine_options(options, engine)
+            for name in given.get("adapters", ()):
+                _check_name(f"--adapter {name!r}", name)
+            return dict(read_options(engine, {**known, **given}))
         except EngineError as error:
             raise CommandError(str(error)) from None
 
@@ -176,25 +173,6 @@ def _idle_minutes(given: float | None) -> float:
     if not (math.isfinite(minutes) and minutes >= 0):
         raise CommandError(f"--idle-unload must be a number of minutes of at least 0, not {minutes:g}.")
     return minutes
-
-
-def _add_adapter_option(group: Any) -> None:
-    group.add_argument(
-        "--adapter",
-        action="append",
-        metavar="NAME=PLACE",
-        help="A PEFT adapter served as the chat model NAME over the same weights; may be given again.",
-    )
-
-
-def _adapter(text: str) -> tuple[str, str]:
-    name, equals, place = text.partition("=")
-    if not (name and equals and place):
-        raise CommandError(
-            f"--adapter {text!r}: write NAME=PLACE, for example my-lora=/srv/adapters/my-lora."
-        )
-    _check_name(f"--adapter {name!r}", name)
-    return name, place
 
 
 def _check_name(option: str, name: str) -> None:

@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from tests.workers.engines.conftest import SLOTS, Asked  # noqa: E402
 from tests.workers.engines.weights import CHAT, tiny_decoder, trained_adapter  # noqa: E402
 from tests.workers.support import at_once  # noqa: E402
+from workers.engine_settings.transformers import TransformersOptions  # noqa: E402
 from workers.engines.base import EngineError  # noqa: E402
 from workers.engines.registry import EngineSpec, load_all  # noqa: E402
-from workers.engines.transformers.options import TransformersOptions  # noqa: E402
 
 QUESTION, TOKENS = "Who are you?", 12
 

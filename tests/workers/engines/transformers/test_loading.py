@@ -12,10 +12,10 @@ from types import SimpleNamespace  # noqa: E402
 
 from tests.workers.engines.conftest import Asked, by_transformers  # noqa: E402
 from tests.workers.engines.weights import CHAT, tiny_decoder  # noqa: E402
+from workers.engine_settings.transformers import TransformersOptions  # noqa: E402
 from workers.engines.base import EngineError  # noqa: E402
 from workers.engines.registry import EngineSpec, load  # noqa: E402
 from workers.engines.transformers import loading  # noqa: E402
-from workers.engines.transformers.options import TransformersOptions  # noqa: E402
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
+from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import EngineError
-from workers.engines.transformers.options import TransformersOptions
 
 
 def test_the_defaults_are_good():

@@ -2,9 +2,9 @@
 
 import pytest
 
+from workers.engine_settings.presets import PRESETS, Quirk
+from workers.engine_settings.upstream import read_address
 from workers.engines.base import EngineError
-from workers.engines.upstream.address import read_address
-from workers.engines.upstream.presets import PRESETS, Quirk
 from workers.protocol import Ability
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.workers.support import make_request
+from workers.engine_settings.upstream import read_address
 from workers.engines.upstream import wire
-from workers.engines.upstream.address import read_address
 from workers.protocol import (
     ChatMessage,
     Constraint,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from workers.engines.base import EngineError
+from workers.engine_settings.errors import EngineError
 
 DEVICES = ("cpu", "cuda", "mps", "xpu", "npu")
 DTYPES = ("auto", "float32", "float16", "bfloat16")

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from workers.engines.base import EngineError
-from workers.engines.upstream.presets import ANY, PRESETS, Quirk
+from workers.engine_settings.errors import EngineError
+from workers.engine_settings.presets import ANY, PRESETS, Quirk
 from workers.protocol import Ability
 
 E = TypeVar("E", bound=StrEnum)
