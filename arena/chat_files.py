@@ -3,7 +3,7 @@
 Read are (each told by its own keys, not by the file's name):
 
 * ChatGPT's data export, `conversations.json` or the whole ZIP: a list of `{title, create_time, mapping, current_node}`,
-  where `mapping` is a tree of messages and `current_node` the end of the branch that was shown;
+  where `mapping` is a tree of messages and `current_node` the end of the branch that was shown; all branches are read;
 * ShareGPT: `{id, conversations: [{from, value}]}`, a list or one per line;
 * FastChat's logs: a line for each event, with the whole conversation in `state` (or one per side in `states`), of which
   the latest of each `conv_id` counts;
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from arena import chat_trees
+from arena.chat_trees import Said, Turn
 from arena.errors import InvalidValue
 
 MOST_CHATS = 5000
@@ -40,26 +42,13 @@ ROLES = {
 }
 
 
-class Said(NamedTuple):
-    role: str
-    """`user`, `assistant` or `system`."""
-    text: str
-    chat_model: str = ""
-
-
-class Turn(NamedTuple):
-    question: str
-    answer: str
-    """ "" when nobody answered."""
-    chat_model: str
-
-
 class Chat(NamedTuple):
     key: str
     """The same for the same conversation, whichever file it stands in."""
     title: str
     system_prompt: str
     turns: list[Turn]
+    """Of all branches; `chat_trees.shown` gives the one that was shown."""
     created_at: datetime | None
 
 
@@ -102,6 +91,7 @@ class _Entry(NamedTuple):
     """What the other program calls it; "" for none."""
     title: str
     said: list[Said]
+    """With `system` as a third role. One that follows an empty or unknown piece may name that as its `previous`."""
     created_at: datetime | None
 
 
@@ -158,10 +148,10 @@ def _entries(rows: list[Any]) -> Iterator[_Entry]:
             yield _chatgpt(row)
         elif isinstance(row.get("conversations"), list):
             said = [_said(one, "from", "value") for one in row["conversations"]]
-            yield _Entry(_string(row.get("id")), _string(row.get("title")), said, None)
+            yield _Entry(_string(row.get("id")), _string(row.get("title")), _in_line(said), None)
         elif isinstance(row.get("messages"), list):
             said = [_said(one, "role", "content") for one in row["messages"]]
-            yield _Entry(_string(row.get("id")), _string(row.get("title")), said, _first_time(row))
+            yield _Entry(_string(row.get("id")), _string(row.get("title")), _in_line(said), _first_time(row))
         else:
             for entry in _fastchat(row):
                 # Each event has all that was said until then, so the last one is the longest.
@@ -170,16 +160,52 @@ def _entries(rows: list[Any]) -> Iterator[_Entry]:
 
 
 def _chatgpt(row: dict[str, Any]) -> _Entry:
-    mapping, said = row["mapping"], []
-    node_id, seen = row.get("current_node"), set[str]()
-    while isinstance(node_id, str) and node_id not in seen and isinstance(mapping.get(node_id), dict):
-        seen.add(node_id)
-        node = mapping[node_id]
-        if spoken := _chatgpt_said(node.get("message")):
-            said.append(spoken)
-        node_id = node.get("parent")
-    name = _string(row.get("conversation_id") or row.get("id"))
-    return _Entry(name, _string(row.get("title")), said[::-1], _time(row.get("create_time")))
+    mapping = {name: node for name, node in row["mapping"].items() if isinstance(node, dict)}
+    parents = {name: _parent(mapping, name) for name in mapping}
+    order = _from_the_roots(mapping, parents)
+    end = row.get("current_node")
+    shown = _branch(order, parents, end if isinstance(end, str) and end in parents else None)
+    place = {name: number for number, name in enumerate(order)}
+    said = []
+    for name in order:
+        spoken = _chatgpt_said(mapping[name].get("message")) or Said("", "")
+        parent = parents[name]
+        said.append(spoken._replace(previous=None if parent is None else place[parent], shown=name in shown))
+    conversation = _string(row.get("conversation_id") or row.get("id"))
+    return _Entry(conversation, _string(row.get("title")), said, _time(row.get("create_time")))
+
+
+def _parent(mapping: dict[str, dict[str, Any]], name: str) -> str | None:
+    parent = mapping[name].get("parent")
+    return parent if isinstance(parent, str) and parent in mapping and parent != name else None
+
+
+def _from_the_roots(mapping: dict[str, dict[str, Any]], parents: dict[str, str | None]) -> list[str]:
+    """The nodes, each behind its parent, siblings as the parent lists them. What hangs in a circle is left out."""
+    children: dict[str | None, list[str]] = {}
+    for name, parent in parents.items():
+        children.setdefault(parent, []).append(name)
+    for parent, names in children.items():
+        listed = mapping[parent].get("children") if parent is not None else None
+        if isinstance(listed, list):
+            rank = {name: number for number, name in enumerate(listed) if isinstance(name, str)}
+            names.sort(key=lambda name: rank.get(name, len(rank)))
+    order, waiting = [], children.get(None, [])[::-1]
+    while waiting:
+        order.append(waiting.pop())
+        waiting += reversed(children.get(order[-1], []))
+    return order
+
+
+def _branch(order: list[str], parents: dict[str, str | None], end: str | None) -> set[str]:
+    """The nodes that lead to `end`; without one, to the newest."""
+    if end is None and order:
+        end = order[-1]
+    branch = set[str]()
+    while end is not None and end not in branch:
+        branch.add(end)
+        end = parents[end]
+    return branch
 
 
 def _chatgpt_said(message: Any) -> Said | None:
@@ -215,7 +241,7 @@ def _fastchat(row: dict[str, Any]) -> Iterator[_Entry]:
             # A message with images is a pair of the text and the pictures.
             text = message[1][0] if isinstance(message[1], list) and message[1] else message[1]
             said.append(Said("user" if asked else "assistant", _string(text), "" if asked else model))
-        yield _Entry(_string(state.get("conv_id")), "", said, _time(row.get("tstamp")))
+        yield _Entry(_string(state.get("conv_id")), "", _in_line(said), _time(row.get("tstamp")))
 
 
 def _said(message: Any, role_key: str, text_key: str) -> Said:
@@ -230,12 +256,13 @@ def _said(message: Any, role_key: str, text_key: str) -> Said:
 
 
 def _chat(entry: _Entry) -> Chat:
-    said = [one._replace(text=one.text[:LONGEST_TEXT].strip("\n")) for one in entry.said if one.text.strip()]
-    systems = [one.text for one in said if one.role == "system"]
-    turns = _turns([one for one in said if one.role in ("user", "assistant")])
+    said = [one._replace(text=one.text[:LONGEST_TEXT].strip("\n")) for one in entry.said]
+    systems = [one.text for one in said if one.role == "system" and one.shown and one.text.strip()]
+    turns = chat_trees.turns(_spoken(said))
+    shown = chat_trees.shown(turns)
     # One that has a name may have grown since; one without is known by all that was said.
-    identity = turns[:1] if entry.name else turns
-    named = json.dumps([entry.name, [list(turn[:2]) for turn in identity]])
+    identity = shown[:1] if entry.name else shown
+    named = json.dumps([entry.name, [list(exchange[:2]) for exchange in identity]])
     return Chat(
         key=hashlib.sha256(named.encode()).hexdigest(),
         title=" ".join(entry.title.split())[:200],
@@ -245,20 +272,22 @@ def _chat(entry: _Entry) -> Chat:
     )
 
 
-def _turns(said: list[Said]) -> list[Turn]:
-    """Questions with their answers. What one side says in several pieces becomes one."""
-    turns: list[Turn] = []
+def _spoken(said: list[Said]) -> list[Said]:
+    """What people and chat models said; what followed something else follows what stood in front of that."""
+    spoken: list[Said] = []
+    places: list[int | None] = []  # of each piece in `spoken`, or of what is in front of it
     for one in said:
-        if one.role == "user" and turns and not turns[-1].answer:
-            turns[-1] = turns[-1]._replace(question=f"{turns[-1].question}\n\n{one.text}")
-        elif one.role == "user":
-            turns.append(Turn(one.text, "", ""))
-        elif not turns:
-            turns.append(Turn("…", one.text, one.chat_model))  # it begins with a greeting
-        else:
-            answer = f"{turns[-1].answer}\n\n{one.text}" if turns[-1].answer else one.text
-            turns[-1] = turns[-1]._replace(answer=answer, chat_model=one.chat_model or turns[-1].chat_model)
-    return turns
+        previous = None if one.previous is None else places[one.previous]
+        if one.role in ("user", "assistant") and one.text.strip():
+            spoken.append(one._replace(previous=previous))
+            previous = len(spoken) - 1
+        places.append(previous)
+    return spoken
+
+
+def _in_line(said: list[Said]) -> list[Said]:
+    """Each follows the one in front of it."""
+    return [one._replace(previous=number - 1 if number else None) for number, one in enumerate(said)]
 
 
 def _first_time(row: dict[str, Any]) -> datetime | None:

@@ -308,26 +308,30 @@ class ModerationCaseAdmin(ReadOnlyAdmin):
         "severe",
         "reason",
         "excerpt_start",
-        "battle_link",
+        "place",
         "reported_by",
     )
     list_filter = ("status", "origin", "severe", "created_at")
-    list_select_related = ("battle", "reported_by")
+    list_select_related = ("battle", "reply__message__conversation", "reported_by")
     search_fields = ("reason", "excerpt", "reported_by__username")
     actions = ("uphold", "dismiss")
-    exclude = ("battle",)
-    readonly_fields = ("battle_link",)
+    exclude = ("battle", "reply")
+    readonly_fields = ("place",)
 
     @admin.display(description="Excerpt")
     def excerpt_start(self, case: ModerationCase) -> str:
         return case.excerpt[:80]
 
-    @admin.display(description="Battle")
-    def battle_link(self, case: ModerationCase) -> str:
-        if case.battle_id is None:
-            return "none: the message was refused"
-        url = reverse("admin:arena_battle_change", args=[case.battle_id])
-        return format_html('<a href="{}">{}</a>', url, case.battle)
+    @admin.display(description="Where it stands")
+    def place(self, case: ModerationCase) -> str:
+        if case.battle_id is not None:
+            url = reverse("admin:arena_battle_change", args=[case.battle_id])
+            return format_html('<a href="{}">{}</a>', url, case.battle)
+        if case.reply is not None:
+            conversation = case.reply.message.conversation
+            url = reverse("admin:arena_conversation_change", args=[conversation.pk])
+            return format_html('<a href="{}#reply-{}">{}</a>', url, case.reply_id, conversation)
+        return "nowhere: the message was refused"
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return may_decide(request, "change_moderationcase")

@@ -1,13 +1,14 @@
 """Making conversations of a file of another program. Each comes once, however often the file does."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
 
-from arena import chat_files
+from arena import chat_files, chat_trees
 from arena.chat_files import Chat
+from arena.chat_trees import Answer
 from arena.models import Conversation, Message, Reply
 from arena.services import news
 from arena.services.conversations import title_from
@@ -43,35 +44,42 @@ def _store(owner: User, chat: Chat, models: dict[str, ChatModel]) -> None:
     begun = min(chat.created_at or timezone.now(), timezone.now())
     conversation = Conversation.objects.create(
         owner=owner,
-        title=chat.title or title_from(chat.turns[0].question),
+        title=chat.title or title_from(chat_trees.shown(chat.turns)[0].question),
         system_prompt=chat.system_prompt,
         imported_as=chat.key,
         created_at=begun,
         updated_at=begun,
     )
-    previous: Message | None = None
+    messages: list[Message] = []
     answers = []
-    for position, turn in enumerate(chat.turns, start=1):
+    for number, turn in enumerate(chat.turns):
         # The order is told by the time, so that each needs one of its own.
-        moment = begun + timedelta(milliseconds=position)
-        previous = Message.objects.create(
+        moment = begun + timedelta(milliseconds=number + 1)
+        previous = None if turn.previous is None else messages[turn.previous]
+        message = Message.objects.create(
             conversation=conversation,
-            position=position,
+            position=previous.position + 1 if previous else 1,
             previous=previous,
+            active=turn.shown,
             text=turn.question,
             created_at=moment,
         )
-        if turn.answer:
-            answers.append(
-                Reply(
-                    message=previous,
-                    chat_model=models.get(turn.chat_model),
-                    chat_model_name=(turn.chat_model or "imported")[:200],
-                    status=Reply.Status.FINISHED,
-                    outcome="stop",
-                    text=turn.answer,
-                    created_at=moment,
-                    finished_at=moment,
-                )
-            )
+        messages.append(message)
+        answers += [
+            _reply(message, answer, models, moment + timedelta(microseconds=version))
+            for version, answer in enumerate(turn.answers)
+        ]
     Reply.objects.bulk_create(answers)
+
+
+def _reply(message: Message, answer: Answer, models: dict[str, ChatModel], moment: datetime) -> Reply:
+    return Reply(
+        message=message,
+        chat_model=models.get(answer.chat_model),
+        chat_model_name=(answer.chat_model or "imported")[:200],
+        status=Reply.Status.FINISHED,
+        outcome="stop",
+        text=answer.text,
+        created_at=moment,
+        finished_at=moment,
+    )

@@ -7,11 +7,11 @@ import zipfile
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from arena import chat_files, exporting
+from arena import chat_files, chat_trees, exporting
 from arena.errors import InvalidValue
 from arena.models import Conversation, Reply
 from arena.selectors import conversations as selectors
-from arena.services import importing_chats
+from arena.services import conversations, importing_chats
 
 
 def node(parent, role, *parts, **more) -> dict:
@@ -69,9 +69,40 @@ def lines(rows) -> bytes:
 def test_it_reads_the_branch_of_chatgpt_that_was_shown():
     (chat,) = read(CHATGPT).chats
     assert chat.title == "Birds"
-    assert chat.turns == [("Do parrots talk?", "They do.", "gpt-4")]
+    assert chat_trees.shown(chat.turns) == [("Do parrots talk?", "They do.", "gpt-4")]
     assert chat.created_at
     assert chat.created_at.year == 2023
+
+
+def test_it_keeps_the_answers_of_chatgpt_that_were_regenerated_with_the_shown_one_last():
+    (turn,) = read(CHATGPT).chats[0].turns
+    assert [answer.text for answer in turn.answers] == ["A branch that was left.", "They do."]
+
+
+def test_it_takes_the_newest_branch_of_chatgpt_where_none_is_named():
+    (chat,) = read([{**CHATGPT[0], "current_node": None}]).chats
+    assert chat_trees.shown(chat.turns) == [("Do parrots talk?", "They do.", "gpt-4")]
+
+
+def test_siblings_come_in_the_order_their_parent_lists_them():
+    mapping = {
+        "root": {"parent": None, "message": None, "children": ["old", "new"]},
+        "new": node("root", "user", "Second wording"),
+        "old": node("root", "user", "First wording"),
+    }
+    (chat,) = read([{"mapping": mapping, "current_node": "old"}]).chats
+    assert [(turn.question, turn.shown) for turn in chat.turns] == [
+        ("First wording", True),
+        ("Second wording", False),
+    ]
+
+
+def test_it_reads_a_very_long_talk_of_chatgpt():
+    mapping = {
+        str(n): node(str(n - 1), "user" if n % 2 else "assistant", f"Piece {n}") for n in range(1, 20_001)
+    }
+    (chat,) = read([{"mapping": mapping, "current_node": "20000"}]).chats
+    assert len(chat_trees.shown(chat.turns)) == 10_000
 
 
 def test_it_reads_chatgpts_zip_file():
@@ -84,15 +115,17 @@ def test_it_reads_chatgpts_zip_file():
 def test_it_reads_sharegpt_as_a_list_and_as_lines():
     (chat,) = read(SHAREGPT).chats
     assert chat.system_prompt == "Be brief."
-    assert chat.turns == [("Hi", "Hello", ""), ("One\n\nTwo", "", "")]
+    assert chat_trees.shown(chat.turns) == [("Hi", "Hello", ""), ("One\n\nTwo", "", "")]
     assert chat_files.read(lines(SHAREGPT)).chats == [chat]
 
 
 def test_it_takes_the_last_state_of_each_conversation_in_fastchats_log():
-    chats = {chat.turns[0].chat_model: chat for chat in chat_files.read(lines(FASTCHAT)).chats}
-    assert chats["vicuna"].turns == [("Hi", "Hello", "vicuna"), ("And?", "", "")]
-    assert chats["a"].turns == [("Q", "left", "a")]
-    assert chats["b"].turns == [("Q", "right", "b")]
+    talks = [chat_trees.shown(chat.turns) for chat in chat_files.read(lines(FASTCHAT)).chats]
+    assert talks == [
+        [("Hi", "Hello", "vicuna"), ("And?", "", "")],
+        [("Q", "left", "a")],
+        [("Q", "right", "b")],
+    ]
 
 
 def test_it_reads_what_this_site_exports_and_openais_parts():
@@ -106,19 +139,19 @@ def test_it_reads_what_this_site_exports_and_openais_parts():
         },
     ]
     (chat,) = chat_files.read(exporting.as_json("A talk", said).encode()).chats
-    assert (chat.title, chat.turns) == ("A talk", [("Hi", "Ho", "parrot")])
+    assert (chat.title, chat_trees.shown(chat.turns)) == ("A talk", [("Hi", "Ho", "parrot")])
     assert chat.created_at
     assert chat.created_at.isoformat() == "2026-01-02T03:04:05+00:00"
 
     parts = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "x"}}]
     (chat,) = read({"messages": [{"role": "user", "content": parts}]}).chats
-    assert chat.turns == [("Look", "", "")]
+    assert chat_trees.shown(chat.turns) == [("Look", "", "")]
 
 
 def test_it_counts_what_holds_nothing_and_keeps_an_answer_without_a_question():
     contents = read([{"messages": []}, {"messages": [{"role": "assistant", "content": "Hello!"}]}])
     assert contents.left_out == 1
-    assert contents.chats[0].turns == [("…", "Hello!", "")]
+    assert chat_trees.shown(contents.chats[0].turns) == [("…", "Hello!", "")]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +204,33 @@ def test_a_file_comes_once_however_often_it_is_sent(alice, parrot):
     assert birds.updated_at.year == 2023
     assert Conversation.objects.exclude(pk=birds.pk).get().system_prompt == "Be brief."
     assert set(Reply.objects.values_list("status", flat=True)) == {"finished"}
+
+
+def test_branches_of_chatgpt_become_versions_that_the_arrows_lead_to(alice, parrot):
+    mapping = {
+        "root": {"parent": None, "message": None},
+        "q": node("root", "user", "Do parrots talk?"),
+        "a1": node("q", "assistant", "No."),
+        "f1": node("a1", "user", "Really?"),
+        "a2": node("q", "assistant", "They do."),
+        "f2": node("a2", "user", "Which ones?"),
+        "f3": node("a2", "user", "Since when?"),
+        "a3": node("f3", "assistant", "Long ago."),
+    }
+    content = json.dumps([{"id": "x", "mapping": mapping, "current_node": "a3"}]).encode()
+    importing_chats.import_chats(owner=alice, content=content)
+
+    talk = Conversation.objects.get()
+    first, second = selectors.turns(talk)
+    assert (first.message.text, first.shown.text) == ("Do parrots talk?", "They do.")
+    assert (second.message.text, second.shown.text) == ("Since when?", "Long ago.")
+    assert (first.version, len(first.versions), second.version, len(second.versions)) == (2, 2, 2, 2)
+
+    conversations.show_version(owner=alice, message_id=first.earlier)
+    first, second = selectors.turns(talk)
+    assert (first.shown.text, second.message.text) == ("No.", "Really?")
+
+    assert importing_chats.import_chats(owner=alice, content=content).known == 1
 
 
 def test_the_page_imports_a_file_and_says_how_much(client, alice, parrot):

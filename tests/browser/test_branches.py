@@ -11,6 +11,7 @@ from tests.browser.test_chat_page import (  # noqa: F401 - fixtures
     open_chat,
     signed_in,
 )
+from tests.factories import make_chat_model
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -58,6 +59,36 @@ def test_a_refused_edit_comes_back_as_an_edit(open_chat, conversation, parrot): 
     expect(page.get_by_label("Message", exact=True)).to_have_value("Hello")
     page.keyboard.press("Enter")
     assert site.next_frame("send")["edits"] == wish["edits"]
+
+
+def test_another_chat_model_answers_as_well_and_the_picker_follows(open_chat, conversation, parrot):  # noqa: F811
+    make_chat_model("owl", description="Sees in the dark.")
+    make_turn(conversation, parrot, "Hello", "Hello yourself")
+    page, site = open_chat(f"/chat/{conversation.pk}/")
+
+    page.get_by_role("button", name="Another model").click()
+    dialog = page.get_by_role("dialog", name="Which chat model answers as well?")
+    expect(dialog.locator("[aria-current=true]")).to_contain_text("parrot")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#transcript")).to_be_visible()
+    assert site.frames == []
+
+    page.locator("#transcript").focus()
+    page.keyboard.press("o")
+    dialog.get_by_role("button", name="owl").click()
+
+    wish = site.next_frame("regenerate")
+    assert (wish["chat_model"], wish["replays"]) == ("owl", None)
+    expect(page.get_by_label("Chat model")).to_have_value("owl")
+
+
+def test_with_one_chat_model_no_other_is_offered(open_chat, conversation, parrot):  # noqa: F811
+    make_turn(conversation, parrot, "Hello", "Hello yourself")
+    page, _ = open_chat(f"/chat/{conversation.pk}/")
+
+    expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+    expect(page.get_by_role("button", name="Another model")).to_be_hidden()
 
 
 def test_the_arrows_lead_from_branch_to_branch_on_a_phone(open_chat, conversation, parrot):  # noqa: F811

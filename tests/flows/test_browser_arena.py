@@ -33,6 +33,18 @@ def scripted_pair(stack: Stack) -> tuple[str, str]:
     return SECRETS
 
 
+def on_top(page: Page, selector: str) -> bool:
+    """Whether a press on the middle of an element would reach it, without scrolling."""
+    return bool(
+        page.locator(selector).evaluate(
+            """element => {
+              const { left, top, width, height } = element.getBoundingClientRect();
+              return element.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+            }"""
+        )
+    )
+
+
 class Traffic:
     """Everything the site sends to a page: documents, scripts, answers and frames."""
 
@@ -87,6 +99,7 @@ def test_a_battle_by_keyboard_alone_names_nobody_before_the_vote_and_survives_a_
     assert shown == set(scripted_pair)
     expect(page.locator("[data-seal-checked]")).to_have_text(re.compile("it holds"))
     expect(page.locator("#reveal-title")).to_be_focused()
+    assert on_top(page, "#reveal a.button--primary"), "something covers “New round”"
     keyboard.press("n")
     page.wait_for_url(re.compile(r"/arena/$"))
 

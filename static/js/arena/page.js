@@ -155,6 +155,7 @@ class Page {
     if (answer.error?.code === "voted") return location.reload();
     if (answer.error) return notify(answer.error.message);
     this.#voted = true;
+    page.dataset.voted = "yes";
     this.names = { left: answer.left.name, right: answer.right.name };
     this.#nameSides();
     this.#show();

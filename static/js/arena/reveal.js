@@ -23,7 +23,8 @@ export function reveal(opened) {
   part("seal").hidden = !opened.sealed_text;
   panel.hidden = false;
   checkSeal();
-  document.getElementById("reveal-title").focus();
+  document.getElementById("reveal-title").focus({ preventScroll: true });
+  panel.scrollIntoView({ block: "nearest" });
 }
 
 /** Hashes what was opened, here and not on the server. Browsers offer this on HTTPS and localhost only. */

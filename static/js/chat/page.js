@@ -118,6 +118,23 @@ class Page {
     this.#showRunning();
   }
 
+  // The one that is picked then goes on with the conversation, as if the picker had named it.
+  #regenerateWith(turn) {
+    if (this.#busy) return this.composer.complain(text("running"));
+    const dialog = document.getElementById("models-dialog");
+    for (const button of dialog.querySelectorAll(".models button")) {
+      button.setAttribute("aria-current", String(button.value === this.settings.chatModel));
+    }
+    dialog.returnValue = "";
+    const closed = () => {
+      if (!dialog.returnValue) return;
+      this.settings.chatModel = dialog.returnValue;
+      this.#regenerate(turn);
+    };
+    dialog.addEventListener("close", closed, { once: true });
+    dialog.showModal();
+  }
+
   #edit(turn) {
     if (this.#busy) return this.composer.complain(text("running"));
     this.composer.edit(turn.message);
@@ -309,6 +326,7 @@ class Page {
       const action = event.target.closest("[data-action]")?.dataset.action;
       const turn = this.turns.find((candidate) => candidate.element.contains(event.target));
       if (action === "regenerate") this.#regenerate(turn);
+      if (action === "regenerate-with") this.#regenerateWith(turn);
       if (action === "edit") this.#edit(turn);
       if (action === "replay") this.#regenerate(turn, event.target.closest("[data-reply]").dataset.reply);
     });
@@ -319,6 +337,10 @@ class Page {
       l: () => document.getElementById("drawer-button").click(),
       s: () => this.settings.open(),
       r: () => this.turns.length && this.#regenerate(this.turns.at(-1)),
+      o: () => {
+        const several = chat.dataset.severalModels === "yes";
+        if (several && this.turns.length) this.#regenerateWith(this.turns.at(-1));
+      },
       e: () => this.turns.length && this.#edit(this.turns.at(-1)),
       y: () => document.querySelector("#turns .turn:last-of-type [data-reply]:not([hidden]) [data-action=copy]")?.click(),
     });

@@ -45,6 +45,13 @@ export class Settings {
     return this.#picker.value || null;
   }
 
+  /** Picks another chat model, as the picker would. */
+  set chatModel(name) {
+    this.#picker.value = name;
+    this.#keep();
+    this.#showModel();
+  }
+
   /** What a frame carries: null means the chat model's default. */
   get values() {
     const values = {};

@@ -8,7 +8,18 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from arena.models import Battle, BlockedPhrase, Contender, ModerationCase, PinnedPair, Terms, Vote
+from arena.models import (
+    Battle,
+    BlockedPhrase,
+    Contender,
+    Conversation,
+    Message,
+    ModerationCase,
+    PinnedPair,
+    Reply,
+    Terms,
+    Vote,
+)
 from arena.services import battles, votes
 from tests.arena.battles.conftest import NAMES
 from tests.factories import make_user
@@ -96,6 +107,20 @@ def test_an_operator_decides_the_cases_of_the_queue(operator, vote):
     act(operator, "moderationcase", "uphold", second)
     assert Vote.objects.get().exclusion == "moderation"
     assert sorted(ModerationCase.objects.values_list("status", flat=True)) == ["dismissed", "upheld"]
+
+
+def test_a_case_about_an_answer_in_the_chat_leads_to_that_answer(operator, player, pair):
+    conversation = Conversation.objects.create(owner=player, title="Birds", chat_model=pair[0])
+    message = Message.objects.create(conversation=conversation, position=1, text="Hello")
+    reply = Reply.objects.create(
+        message=message, chat_model_name=NAMES[0], status="finished", text="Rude words"
+    )
+    case = ModerationCase.objects.create(reply=reply, origin=ModerationCase.Origin.FLAG, reason="Rude")
+
+    place = f"{url('conversation_change', conversation.pk)}#reply-{reply.pk}"
+    assert f'href="{place}"' in operator.get(url("moderationcase_changelist")).text
+    assert f'href="{place}"' in operator.get(url("moderationcase_change", case.pk)).text
+    assert f'id="reply-{reply.pk}"' in operator.get(place).text
 
 
 def test_who_may_only_look_can_decide_nothing(vote):
