@@ -80,6 +80,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
         "votes",
         "votes_hash",
         "rows_hash",
+        "spread",
         "code_version",
         "published_by",
         "created_at",

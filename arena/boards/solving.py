@@ -16,8 +16,8 @@ from arena.ratings.bradley_terry import Fit
 from arena.ratings.pairs import Outcomes, PairCounts, PairRow
 from arena.ratings.separation import Separation
 
-SOLVER = 2
-"""Goes up when equal votes give another board; what solved earlier boards is kept as `solver_N`."""
+SOLVER = 3
+"""Goes up when equal votes give another board. What solved earlier boards is kept: `arena.services.publishing`."""
 TRUSTED = 10.0
 LARGEST_ASK = 100_000
 
@@ -70,6 +70,17 @@ class Standing(NamedTuple):
     """Who cannot be told apart from it, best first."""
     next_votes: int | None
     """How many more direct votes would settle it against the next one below; None: settled, or nobody is below."""
+
+
+class Widening(NamedTuple):
+    """How far votes hang together."""
+
+    factors: dict[str, float]
+    """By what each chat model's standard error grows, 1 or more; empty where nothing is known."""
+    kinds: tuple[str, ...]
+    """What holds votes together here: `voter`, `prompt`, both or nothing."""
+    problem: str
+    """Why a kind is missing."""
 
 
 class Effect(NamedTuple):
@@ -126,7 +137,7 @@ def solve(
     """The board of these counters; with `styled`, ratings and intervals are those under style control.
 
     Equal rows give an equal board, whatever their order. `widened` says by what each chat model's standard error grows
-    because votes of one person hang together (`widening`); who is not in it gets the middle of the others.
+    because votes hang together (`widening`); who is not in it gets the middle of the others.
     """
     rows = sorted(row for row in rows if row.votes and row.left != row.right)
     if not rows:
@@ -156,16 +167,27 @@ def ratings(rows: Sequence[Counter]) -> dict[str, float]:
     return dict(zip(fit.models, fit.ratings.tolist(), strict=True))
 
 
-def widening(outcomes: Outcomes) -> dict[str, float]:
-    """By how much each chat model's error grows when the votes of one person hang together; at least 1.
+def widening(outcomes: Outcomes) -> Widening:
+    """By how much each chat model's error grows when votes of one person, and votes on one prompt, hang together.
 
-    Raises ValueError where the votes cannot carry it: no more voters than chat models, or nobody is known.
+    A kind counts only where the votes can carry it: one that is known, with more clusters than chat models.
     """
     alone = bradley_terry.fit(PairCounts.of(outcomes), position=True)
-    together = intervals.clustered(alone, outcomes)
+    usable, problems = [], []
+    for kind, column in (("voter", outcomes.voter), ("prompt", outcomes.prompt)):
+        try:
+            intervals.clusters(column, kind, alone)
+            usable.append(kind)
+        except ValueError as error:
+            problems.append(str(error))
+    if not usable:
+        return Widening({}, (), problems[0])
+    together = intervals.clustered(alone, outcomes, voter="voter" in usable, prompt="prompt" in usable)
     one, other = (np.sqrt(np.diag(fit.covariance)) for fit in (alone, together))
     grown = np.divide(other, one, out=np.ones_like(one), where=np.isfinite(one) & (one > 0))
-    return {name: max(1.0, float(factor)) for name, factor in zip(alone.models, grown, strict=True)}
+    # At least 1: clusters that are no clusters would narrow intervals by chance as often as they widen them.
+    factors = {name: max(1.0, float(factor)) for name, factor in zip(alone.models, grown, strict=True)}
+    return Widening(factors, tuple(usable), " ".join(problems))
 
 
 def counts_of(rows: Iterable[Counter]) -> PairCounts:

@@ -4,15 +4,21 @@ from django.db import models
 
 
 class VoterSpread(models.Model):
-    """By how much the errors of a slice's ratings grow because the votes of one person hang together."""
+    """By how much the errors of a slice's ratings grow because votes of one person, or on one prompt, hang together."""
 
     slice = models.CharField(max_length=80, unique=True)
     votes = models.PositiveIntegerField(help_text="That it was computed from.")
     voters = models.PositiveIntegerField(
         help_text="Different people among them; unknown ones count one each."
     )
+    prompts = models.PositiveIntegerField(
+        default=0, help_text="Different first messages among them; unknown ones count one each."
+    )
+    kinds = models.JSONField(
+        default=list, help_text="What holds votes together here: voter, prompt, or both."
+    )
     factors = models.JSONField(default=dict, help_text="For each chat model, 1 or more.")
-    problem = models.CharField(max_length=300, blank=True, help_text="Why there are no factors.")
+    problem = models.CharField(max_length=300, blank=True, help_text="Why a kind is missing.")
     computed_at = models.DateTimeField()
 
     class Meta:

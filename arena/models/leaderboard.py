@@ -142,6 +142,11 @@ class Snapshot(models.Model):
     votes_hash = models.CharField(max_length=64, editable=False, help_text="SHA-256 of those votes.")
     code_version = models.CharField(max_length=200, editable=False)
     rows = models.JSONField(editable=False)
+    spread = models.JSONField(
+        default=dict,
+        editable=False,
+        help_text="How votes hang together: kinds (voter, prompt), voters, prompts. Empty: taken as independent.",
+    )
     rows_hash = models.CharField(max_length=64, editable=False, help_text="SHA-256 of `rows`.")
     published_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"

@@ -99,7 +99,7 @@ def clustered(fit: Fit, outcomes: Outcomes, *, voter: bool = True, prompt: bool 
     kinds = [(outcomes.voter, "voter")] * voter + [(outcomes.prompt, "prompt")] * prompt
     if not kinds:
         raise ValueError("Choose voter, prompt or both.")
-    usable = [_checked(column, name, fit) for column, name in kinds]
+    usable = [clusters(column, name, fit) for column, name in kinds]
     counts, values = PairCounts.of(outcomes), _values(fit)
     diverging = np.isin(fit.models, fit.diverging)
     scores = _errors(values, outcomes, diverging)
@@ -113,6 +113,19 @@ def clustered(fit: Fit, outcomes: Outcomes, *, voter: bool = True, prompt: bool 
     size = len(fit.models)
     error = float(np.sqrt(covariance[size, size])) if wide > size else None
     return replace(fit, covariance=covariance[:size, :size], position_error=error)
+
+
+def clusters(column: Integers | None, name: str, fit: Fit) -> Integers:
+    """The votes' clusters, numbered from 0. Raises ValueError where they cannot carry the covariance of all models."""
+    if column is None:
+        raise ValueError(f"The votes do not say who the {name} was; leave out clustering by {name}.")
+    different = len(np.unique(column))
+    if different <= len(fit.models):
+        raise ValueError(
+            f"{different} different {name}s cannot carry the covariance of {len(fit.models)} chat models; "
+            f"leave out clustering by {name}."
+        )
+    return np.unique(column, return_inverse=True)[1].astype(np.int64)
 
 
 def bootstrap(counts: PairCounts, rounds: int, *, seed: int = 0, prior: float | None = None) -> Bootstrap:
@@ -223,18 +236,6 @@ def _results(counts: PairCounts) -> tuple[Integers, Integers, Floats, Floats, Fl
         parts.append((i, j, np.full(len(i), result), table[i, j], table_squares[i, j]))
     left, right, share, weight, squares = (np.concatenate(column) for column in zip(*parts, strict=True))
     return left.astype(np.int64), right.astype(np.int64), share, weight, squares
-
-
-def _checked(column: Integers | None, name: str, fit: Fit) -> Integers:
-    if column is None:
-        raise ValueError(f"The votes do not say who the {name} was; leave out clustering by {name}.")
-    different = len(np.unique(column))
-    if different <= len(fit.models):
-        raise ValueError(
-            f"{different} different {name}s cannot carry the covariance of {len(fit.models)} chat models; "
-            f"leave out clustering by {name}."
-        )
-    return np.unique(column, return_inverse=True)[1].astype(np.int64)
 
 
 def _values(fit: Fit) -> Floats:

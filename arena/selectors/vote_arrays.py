@@ -14,7 +14,7 @@ from arena.ratings.pairs import Outcomes
 
 @dataclass(frozen=True)
 class VoteArrays:
-    """`voter` numbers people; whoever is not known is somebody else each time."""
+    """`voter` numbers people, `prompt` first messages; who or what is not known is another one each time."""
 
     outcomes: Outcomes
     rows: dict[str, Integers]
@@ -34,27 +34,44 @@ def read() -> VoteArrays:
     """Every vote that counts, by id."""
     names: dict[str, int] = {}
     people: dict[str, int] = {}
-    columns = tuple(array("q") for _ in range(3))
+    prompts: dict[str, int] = {}
+    any_prompt = False
+    columns = tuple(array("q") for _ in range(4))
     scores, weights = array("d"), array("d")
     rows: dict[str, array[int]] = {}
-    wanted = ("battle__left_name", "battle__right_name", "choice", "weight", "voter_key", "battle__language",
-              "battle__categories")  # fmt: skip
+    wanted = ("battle__left_name", "battle__right_name", "choice", "weight", "voter_key",
+              "battle__prompt_fingerprint", "battle__language", "battle__categories")  # fmt: skip
     found = Vote.objects.filter(counted=True).order_by("id").values_list(*wanted)
-    for left, right, choice, weight, voter, language, categories in found.iterator(chunk_size=20_000):
+    for left, right, choice, weight, voter, prompt, language, categories in found.iterator(chunk_size=20_000):
         if left == right:
             continue
         number = len(scores)
         columns[0].append(names.setdefault(left, len(names)))
         columns[1].append(names.setdefault(right, len(names)))
         columns[2].append(people.setdefault(voter or f"unknown {number}", len(people)))
+        columns[3].append(prompts.setdefault(prompt or f"unknown {number}", len(prompts)))
+        any_prompt |= bool(prompt)
         scores.append(SCORES[choice])
         weights.append(weight)
         for name in ([f"language:{language}"] if language else []) + [
             f"category:{c}" for c in set(categories)
         ]:
             rows.setdefault(name, array("q")).append(number)
-    left, right, voter = (np.array(column, dtype=np.int64) for column in columns)
+    left, right, voter, prompt = (np.array(column, dtype=np.int64) for column in columns)
     return VoteArrays(
-        Outcomes(tuple(names), left, right, np.array(scores), np.array(weights), voter=voter),
+        Outcomes(
+            tuple(names),
+            left,
+            right,
+            np.array(scores),
+            np.array(weights),
+            voter=voter,
+            prompt=prompt if any_prompt else None,
+        ),
         {name: np.array(numbers, dtype=np.int64) for name, numbers in rows.items()},
     )
+
+
+def different(column: Integers | None) -> int:
+    """How many clusters there are; none where they are not known."""
+    return 0 if column is None else len(np.unique(column))

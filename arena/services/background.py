@@ -1,7 +1,8 @@
 """Computes behind the leaderboard's back what no page should wait for, and keeps it until it is out of date.
 
-* By how much the errors grow because one person's votes hang together (`widen`): it takes all single votes, where the
-  ratings take counters. The live board multiplies its own errors by these factors, which change slowly.
+* By how much the errors grow because one person's votes, and those on one prompt, hang together (`widen`): it takes
+  all single votes, where the ratings take counters. The live board multiplies its own errors by these factors, which
+  change slowly.
 * Boards under style control of more than `AT_ONCE` votes: the page shows the last one and asks for a new one.
 """
 
@@ -105,18 +106,14 @@ def _due() -> Iterator[str]:
 
 def _keep_spread(name: str, votes: vote_arrays.VoteArrays) -> None:
     outcomes = votes.slice(name)
-    assert outcomes.voter is not None
-    factors: dict[str, float] = {}
-    problem = ""
-    try:
-        factors = solving.widening(outcomes)
-    except ValueError as error:
-        problem = str(error)[:300]
+    found = solving.widening(outcomes)
     VoterSpread.objects.update_or_create(
         slice=name,
         defaults={
-            "votes": len(outcomes), "voters": len(set(outcomes.voter.tolist())), "factors": factors,
-            "problem": problem, "computed_at": timezone.now(),
+            "votes": len(outcomes), "voters": vote_arrays.different(outcomes.voter),
+            "prompts": vote_arrays.different(outcomes.prompt),
+            "factors": found.factors, "kinds": found.kinds, "problem": found.problem[:300],
+            "computed_at": timezone.now(),
         },
     )  # fmt: skip
 

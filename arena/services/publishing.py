@@ -5,19 +5,23 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy
+import numpy as np
 from django.db import transaction
 
 from arena import ratings
+from arena.battle_files.rows import SCORES
 from arena.boards import solver_1, solving
 from arena.boards.solving import Counter
 from arena.errors import InvalidValue
 from arena.models import Listing, ListingChange, Snapshot, Vote
 from arena.models.leaderboard import EVERYTHING
+from arena.ratings.pairs import Outcomes
+from arena.selectors import vote_arrays
 from arena.services import counting
 from chatsite.accounts.models import User
 
@@ -32,6 +36,16 @@ class Line(NamedTuple):
     right: str
     choice: str
     weight: float
+    voter: str
+    """The same for all votes of one person; "" for nobody known."""
+    prompt: str
+    """The same for all votes on one first message; "" for none known."""
+
+
+class Solved(NamedTuple):
+    rows: list[dict[str, Any]]
+    spread: dict[str, Any]
+    """How votes hang together, where the solver allows for it; see `Snapshot.spread`."""
 
 
 class Verdict(NamedTuple):
@@ -47,15 +61,16 @@ def publish(*, published_by: User | None = None, slice_name: str = EVERYTHING) -
     lines = list(_counted(slice_name))
     if not lines:
         raise InvalidValue("There are no votes to publish a board of.", field="slice")
-    rows = _rows(lines, solving.SOLVER)
+    solved = SOLVERS[solving.SOLVER](lines)
     snapshot = Snapshot(
         slice=slice_name,
         votes=len(lines),
         vote_ranges=ranges(line.id for line in lines),
         votes_hash=votes_hash(lines),
         code_version=code_version(),
-        rows=rows,
-        rows_hash=rows_hash(rows),
+        rows=solved.rows,
+        rows_hash=rows_hash(solved.rows),
+        spread=solved.spread,
         published_by=published_by,
     )
     snapshot.full_clean()
@@ -81,13 +96,14 @@ def verify(*, snapshot_id: int) -> Verdict:
     if rows_hash(snapshot.rows) != snapshot.rows_hash:
         problems.append("The stored rows were changed after they were published.")
     lines = list(_of_ranges(snapshot.vote_ranges))
+    solver = solver_of(snapshot.code_version)
     if len(lines) != snapshot.votes:
         problems.append(f"Of {snapshot.votes} votes, {len(lines)} are left.")
-    if votes_hash(lines) != snapshot.votes_hash:
-        problems.append("The votes are not the same any more.")
-    elif (solver := solver_of(snapshot.code_version)) not in SOLVERS:
+    if solver not in SOLVERS:
         problems.append(f"It was solved by solver {solver}, which {code_version()} does not have: update.")
-    elif _rows(lines, solver) != snapshot.rows:
+    elif votes_hash(lines, solver=solver) != snapshot.votes_hash:
+        problems.append("The votes are not the same any more.")
+    elif SOLVERS[solver](lines) != (snapshot.rows, snapshot.spread):
         problems.append(f"The board comes out differently with {code_version()}.")
     return Verdict(snapshot, problems)
 
@@ -122,11 +138,19 @@ def ranges(ids: Iterable[int]) -> list[list[int]]:
     return found
 
 
-def votes_hash(lines: Iterable[Line]) -> str:
-    """SHA-256 over one line per vote, by id: id, left, right, choice, weight, with tabs between them."""
+def votes_hash(lines: Iterable[Line], *, solver: int = solving.SOLVER) -> str:
+    """SHA-256 over one line per vote, by id: id, left, right, choice, weight, with tabs between them.
+
+    From the third solver on a line goes on with two numbers: which voter and which prompt it is of, counted as they
+    come. So the hash holds who voted together, and nothing that names anybody.
+    """
     digest = hashlib.sha256()
+    voters, prompts = _Numbers(), _Numbers()
     for line in lines:
-        digest.update(f"{line.id}\t{line.left}\t{line.right}\t{line.choice}\t{line.weight!r}\n".encode())
+        text = f"{line.id}\t{line.left}\t{line.right}\t{line.choice}\t{line.weight!r}"
+        if solver >= CLUSTERED:
+            text += f"\t{voters.of(line.voter)}\t{prompts.of(line.prompt)}"
+        digest.update(f"{text}\n".encode())
     return digest.hexdigest()
 
 
@@ -143,9 +167,7 @@ def code_version() -> str:
     digest = hashlib.sha256()
     for path in [Path(solving.__file__), *sorted(Path(ratings.__file__).parent.glob("*.py"))]:
         digest.update(path.read_bytes())
-    return (
-        f"chatsite {version}, solver {solving.SOLVER} ({digest.hexdigest()[:12]}), numpy {numpy.__version__}"
-    )
+    return f"chatsite {version}, solver {solving.SOLVER} ({digest.hexdigest()[:12]}), numpy {np.__version__}"
 
 
 def solver_of(version: str) -> int:
@@ -154,15 +176,56 @@ def solver_of(version: str) -> int:
     return int(found.group(1)) if found else 1
 
 
-SOLVERS: dict[int, Callable[[Sequence[Counter]], Sequence[solver_1.Standing | solving.Standing]]] = {
-    1: solver_1.standings,
-    2: lambda rows: solving.solve(rows).standings,
-}
-"""Every solver that a board may have been published with."""
+class _Numbers:
+    """Numbers names as they come, from 0; "" is somebody else each time."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._next = 0
+
+    def of(self, name: str) -> int:
+        if name in self._known:
+            return self._known[name]
+        number = self._next
+        self._next += 1
+        if name:
+            self._known[name] = number
+        return number
 
 
-def _rows(lines: Iterable[Line], solver: int) -> list[dict[str, Any]]:
-    """Rounded to a thousandth of a point, which is what one may promise across machines."""
+def _first(lines: Sequence[Line]) -> Solved:
+    return Solved(_rounded(solver_1.standings(_pair_rows(lines))), {})
+
+
+def _second(lines: Sequence[Line]) -> Solved:
+    """Solved otherwise than by the first; votes are independent of each other still."""
+    return Solved(_rounded(solving.solve(_pair_rows(lines)).standings), {})
+
+
+def _third(lines: Sequence[Line]) -> Solved:
+    """Like the second, with the intervals, ranks and tiers that allow for votes that hang together."""
+    outcomes = _outcomes(lines)
+    found = solving.widening(outcomes) if len(outcomes) else solving.Widening({}, (), "")
+    spread = {
+        "kinds": list(found.kinds),
+        "voters": vote_arrays.different(outcomes.voter),
+        "prompts": vote_arrays.different(outcomes.prompt),
+    }
+    return Solved(_rounded(solving.solve(_pair_rows(lines), widened=found.factors).standings), spread)
+
+
+CLUSTERED = 3
+"""The first solver that wants to know who voted and on what."""
+SOLVERS: dict[int, Callable[[Sequence[Line]], Solved]] = {1: _first, 2: _second, CLUSTERED: _third}
+"""Every solver that a board may have been published with.
+
+The first is kept as a module of its own, since `arena.boards.solving` solves otherwise now. The others share it: a
+change there that lets one of them come out differently wants a copy of the old code first, and a test says so.
+"""
+
+
+def _rounded(standings: Iterable[solver_1.Standing | solving.Standing]) -> list[dict[str, Any]]:
+    """To a thousandth of a point, which is what one may promise across machines."""
     return [
         {
             "name": standing.name,
@@ -173,8 +236,25 @@ def _rows(lines: Iterable[Line], solver: int) -> list[dict[str, Any]]:
             "high": round(standing.high, 3),
             "votes": standing.votes,
         }
-        for standing in SOLVERS[solver](_pair_rows(lines))
+        for standing in standings
     ]
+
+
+def _outcomes(lines: Sequence[Line]) -> Outcomes:
+    lines = [line for line in lines if line.left != line.right]
+    voters, prompts = _Numbers(), _Numbers()
+    known = any(line.prompt for line in lines)
+    outcomes = Outcomes.of(
+        [line.left for line in lines],
+        [line.right for line in lines],
+        [SCORES[line.choice] for line in lines],
+        weight=[line.weight for line in lines],
+    )
+    return replace(
+        outcomes,
+        voter=np.array([voters.of(line.voter) for line in lines], dtype=np.int64),
+        prompt=np.array([prompts.of(line.prompt) for line in lines], dtype=np.int64) if known else None,
+    )
 
 
 def _pair_rows(lines: Iterable[Line]) -> list[Counter]:
@@ -217,7 +297,6 @@ def _of_ranges(wanted: list[list[int]]) -> Iterator[Line]:
 
 
 def _lines(votes: Any) -> Iterator[Line]:
-    rows = votes.order_by("id").values_list(
-        "id", "battle__left_name", "battle__right_name", "choice", "weight"
-    )
+    wanted = ("battle__left_name", "battle__right_name", "choice", "weight", "voter_key")
+    rows = votes.order_by("id").values_list("id", *wanted, "battle__prompt_fingerprint")
     return (Line(*row) for row in rows.iterator(chunk_size=5000))

@@ -105,7 +105,14 @@ def test_axe_finds_nothing_in_the_chat(open_chat, talk, looks):  # noqa: F811
     page.locator(".preset-save summary").click()
     check(page, "settings", looks)
     page.keyboard.press("Escape")
-    for dialog in ("keys-dialog", "models-dialog", "feedback-dialog", "flag-dialog", "folder-dialog", "delete-dialog"):
+    for dialog in (
+        "keys-dialog",
+        "models-dialog",
+        "feedback-dialog",
+        "flag-dialog",
+        "folder-dialog",
+        "delete-dialog",
+    ):
         page.evaluate("id => document.getElementById(id).showModal()", dialog)
         check(page, dialog, looks)
         page.keyboard.press("Escape")

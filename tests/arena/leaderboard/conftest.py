@@ -22,6 +22,7 @@ def make_vote(
         right_name=right,
         language=language,
         categories=values.pop("categories", []),
+        prompt_fingerprint=values.pop("prompt_fingerprint", ""),
         revealed_at=at,
         created_at=at,
     )

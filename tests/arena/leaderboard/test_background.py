@@ -69,7 +69,7 @@ def test_intervals_widen_where_votes_of_one_person_hang_together(loyal):
     before = width()
     assert background.widen() == 2
     spread = VoterSpread.objects.get(slice="all")
-    assert (spread.votes, spread.voters, spread.problem) == (80, 10, "")
+    assert (spread.votes, spread.voters, spread.kinds) == (80, 10, ["voter"])
     assert spread.factors["a"] > 1.5
     assert width() == pytest.approx(before * spread.factors["a"])
     assert width(Query(slice="category:coding")) == pytest.approx(width())
@@ -81,6 +81,22 @@ def test_the_page_says_whether_it_allows_for_that(loyal, alice):
     assert "Votes are taken as independent" in client.get("/leaderboard/").content.decode()
     background.widen()
     assert "(10 voters)" in client.get("/leaderboard/").content.decode()
+
+
+def test_votes_on_one_prompt_hang_together(votes, alice):
+    """Ten prompts, on each of which one chat model always wins, whoever looks at it."""
+    for number in range(80):
+        sides = ("a", "b") if number // 10 % 2 else ("b", "a")
+        wanted = "a" if number % 10 < 6 else "b"
+        votes(*sides, "left" if sides[0] == wanted else "right", prompt_fingerprint=f"prompt {number % 10}")
+    before = width()
+    background.widen()
+    spread = VoterSpread.objects.get(slice="all")
+    assert (spread.kinds, spread.voters, spread.prompts) == (["voter", "prompt"], 80, 10)
+    assert width() > 1.5 * before
+    client = Client()
+    client.force_login(alice)
+    assert "(voters: 80, prompts: 10)" in client.get("/leaderboard/").content.decode()
 
 
 def test_too_few_people_leave_a_reason_and_the_intervals_as_they_are(votes):

@@ -268,12 +268,38 @@ def test_errors_grow_where_votes_of_one_person_hang_together():
 
 def test_it_finds_by_how_much_errors_grow():
     votes = made_votes(np.linspace(-1, 1, 8), 6000, seed=2, voters=150, taste=0.8)
-    factors = solving.widening(votes)
-    assert 1.2 < np.median(list(factors.values())) < 3
+    found = solving.widening(votes)
+    assert 1.2 < np.median(list(found.factors.values())) < 3
+    assert found.kinds == ("voter",)
+    assert "who the prompt was" in found.problem
     alone = replace(votes, voter=np.arange(len(votes)))
-    assert all(1 <= factor < 1.05 for factor in solving.widening(alone).values())
-    with pytest.raises(ValueError, match="different voters"):
-        solving.widening(replace(votes, voter=np.zeros(len(votes), dtype=np.int64)))
+    assert all(1 <= factor < 1.05 for factor in solving.widening(alone).factors.values())
+
+
+def test_votes_on_one_prompt_hang_together_as_those_of_one_person_do():
+    votes = made_votes(np.linspace(-1, 1, 8), 6000, seed=2, voters=150, taste=0.8)
+    nobody = np.arange(len(votes))
+    by_person = solving.widening(votes)
+    by_prompt = solving.widening(replace(votes, voter=nobody, prompt=votes.voter))
+    both = solving.widening(replace(votes, prompt=votes.voter))
+    assert by_prompt.kinds == both.kinds == ("voter", "prompt")
+    assert list(by_prompt.factors.values()) == pytest.approx(list(by_person.factors.values()), rel=1e-3)
+    # The same clusters under two names are counted once.
+    assert list(both.factors.values()) == pytest.approx(list(by_person.factors.values()), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["voter", "prompt"])
+def test_too_few_clusters_of_a_kind_leave_the_other(kind):
+    votes = made_votes(np.linspace(-1, 1, 8), 2000, seed=2, voters=150, taste=0.8)
+    assert votes.voter is not None
+    few = votes.voter % 8
+    votes = replace(votes, prompt=votes.voter)
+    votes = replace(votes, voter=few) if kind == "voter" else replace(votes, prompt=few)
+    found = solving.widening(votes)
+    assert found.kinds == ({"voter": "prompt", "prompt": "voter"}[kind],)
+    assert f"8 different {kind}s" in found.problem
+    none = solving.widening(replace(votes, voter=few, prompt=few))
+    assert (none.factors, none.kinds) == ({}, ())
 
 
 def test_the_first_solver_says_what_it_always_said():
