@@ -80,7 +80,7 @@ def test_another_chat_model_answers_as_well_and_the_picker_follows(open_chat, co
 
     wish = site.next_frame("regenerate")
     assert (wish["chat_model"], wish["replays"]) == ("owl", None)
-    expect(page.get_by_label("Chat model")).to_have_value("owl")
+    expect(page.locator("#chat-model")).to_have_value("owl")
 
 
 def test_with_one_chat_model_no_other_is_offered(open_chat, conversation, parrot):  # noqa: F811
