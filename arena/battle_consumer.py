@@ -99,13 +99,16 @@ class BattleConsumer(ChatConsumer):
         for side, characters in after.items():
             pacer.skip(side, characters)
         endings: dict[str, dict[str, str]] = {}
-        async with _collecting(standings, pacer, endings) as collectors:
+        queue = Queue()
+        async with _collecting(standings, pacer, endings, queue) as collectors:
             before = time.monotonic()
             while not pacer.done:
                 await asyncio.sleep(TICK)
                 for task in collectors:
                     if task.done():
                         task.result()  # raises what went wrong in it
+                if (position := queue.news()) is not None:
+                    await self._send(battle_frames.waiting(battle, turn, position))  # type: ignore[arg-type]
                 now = time.monotonic()
                 for piece in pacer.advance(now - before):
                     frame: dict[str, Any] = {
@@ -121,12 +124,30 @@ class BattleConsumer(ChatConsumer):
                 before = now
 
 
+class Queue:
+    """Where the two sides of a turn stand, as one place: that of the side which is further behind."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._told = 0
+
+    def waits(self, side: str, position: int) -> None:
+        """0: it has been taken."""
+        self._places[side] = position
+
+    def news(self) -> int | None:
+        """The place, when it is another than last time."""
+        place = max(self._places.values(), default=0)
+        changed, self._told = place != self._told, place
+        return place if changed else None
+
+
 @asynccontextmanager
 async def _collecting(
-    standings: list[Standing], pacer: Pacer, endings: dict[str, dict[str, str]]
+    standings: list[Standing], pacer: Pacer, endings: dict[str, dict[str, str]], queue: Queue
 ) -> AsyncIterator[list[asyncio.Task[None]]]:
     """Read both sides' streams into the pacer until the block ends."""
-    tasks = [asyncio.create_task(_collect(s.side, s.reply_id, pacer, endings)) for s in standings]
+    tasks = [asyncio.create_task(_collect(s.side, s.reply_id, pacer, endings, queue)) for s in standings]
     try:
         yield tasks
     finally:
@@ -135,9 +156,12 @@ async def _collecting(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _collect(side: str, reply_id: uuid.UUID, pacer: Pacer, endings: dict[str, dict[str, str]]) -> None:
+async def _collect(
+    side: str, reply_id: uuid.UUID, pacer: Pacer, endings: dict[str, dict[str, str]], queue: Queue
+) -> None:
     async for seen in watch(reply_id):
         event = seen.event
+        queue.waits(side, event["position"] if event["type"] == "waiting" else 0)
         if event["type"] == "delta":
             pacer.add(side, event["text"], whole=seen.whole)
         elif event["type"] in ("finished", "failed"):

@@ -69,6 +69,16 @@ class EventFrame(TypedDict):
     """`outcome` (a finish reason, or "failed") and, for a failed side, `message`."""
 
 
+class WaitingFrame(TypedDict):
+    """Not both sides have begun. One place for the two: which of them waits could tell who is who."""
+
+    type: Literal["waiting"]
+    battle: str
+    turn: int
+    position: int
+    """Of the side that is further behind; 0 when both have been taken."""
+
+
 def parse(data: dict[str, Any]) -> PageFrame:
     """Raises `InvalidValue` that names the first field with a wrong type, and says what belongs there."""
     match data.get("type"):
@@ -114,6 +124,10 @@ def accepted(client_id: str, granted: Round, url: str) -> dict[str, Any]:
         "turn": granted.turn,
         "text": granted.text,
     }
+
+
+def waiting(battle: Battle, turn: int, position: int) -> WaitingFrame:
+    return {"type": "waiting", "battle": str(battle.pk), "turn": turn, "position": position}
 
 
 def ending(outcome: str, *, failed: bool) -> dict[str, str]:

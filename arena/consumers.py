@@ -244,6 +244,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels is 
     async def _forward(self, reply_id: uuid.UUID, after: str) -> None:
         try:
             async for seen in watch(reply_id, after):
+                if seen.event["type"] == "waiting":
+                    await self._send(frames.waiting(reply_id, seen.event))
+                    continue
                 frame: frames.EventFrame = {
                     "type": "event",
                     "reply": str(reply_id),

@@ -112,6 +112,17 @@ class EventFrame(TypedDict):
     whole: NotRequired[Literal[True]]
 
 
+class WaitingFrame(TypedDict):
+    """Nobody works on the reply yet. Comes when that has changed, and has no place among the reply's events."""
+
+    type: Literal["waiting"]
+    reply: str
+    position: int
+    """How many come before it is worked on, itself included."""
+    loading: bool
+    """The chat model is being loaded first."""
+
+
 class ErrorFrame(TypedDict):
     type: Literal["error"]
     client_id: str | None
@@ -138,7 +149,16 @@ class PongFrame(TypedDict):
     type: Literal["pong"]
 
 
-SiteFrame: TypeAlias = AcceptedFrame | EventFrame | ErrorFrame | NewsFrame | PongFrame
+SiteFrame: TypeAlias = AcceptedFrame | EventFrame | WaitingFrame | ErrorFrame | NewsFrame | PongFrame
+
+
+def waiting(reply_id: uuid.UUID, event: dict[str, Any]) -> WaitingFrame:
+    return {
+        "type": "waiting",
+        "reply": str(reply_id),
+        "position": event["position"],
+        "loading": event["loading"],
+    }
 
 
 def error(refusal: Refused, frame: dict[str, Any]) -> ErrorFrame:

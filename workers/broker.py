@@ -16,6 +16,9 @@ from workers.protocol import Entry, WorkerRequest, WorkerStatus
 GENERATE_TASK = "workers.generate"
 # Statuses are asked for by every request; a copy this old is as good, since heartbeats come once a second.
 STATUS_CACHE_SECONDS = 0.5
+# What a client is told to wait when the queue is full: never so short that it asks all the time, nor longer than
+# OpenAI's clients wait at all.
+LEAST_RETRY_SECONDS, MOST_RETRY_SECONDS = 0.1, 60.0
 
 
 def queue_name(chat_model: str) -> str:
@@ -45,9 +48,7 @@ class BrokerClient:
         waiting = pipeline.execute()[0]
         if waiting >= settings.QUEUE_LIMIT:
             ledger.drop(client, request.id)
-            raise QueueFull(
-                f"{waiting} requests wait for {request.chat_model} already. Please try again shortly."
-            )
+            raise self._queue_full(request.chat_model, waiting)
         try:
             self.publish(request.id, 1, request.chat_model)
         except Exception:
@@ -55,6 +56,16 @@ class BrokerClient:
             with contextlib.suppress(*UNREACHABLE):
                 ledger.drop(client, request.id)
             raise
+
+    def _queue_full(self, chat_model: str, waiting: int) -> QueueFull:
+        refusal = QueueFull(f"{waiting} requests wait for {chat_model} already. Please try again shortly.")
+        mean = ledger.mean_seconds(broker(), chat_model)
+        slots = sum(status.slots(chat_model) for status in self.statuses())
+        if mean is not None and slots:
+            # One ends every `mean / slots` seconds, and makes room for another.
+            until_room = (waiting - settings.QUEUE_LIMIT + 1) * mean / slots
+            refusal.retry_after = min(max(until_room, LEAST_RETRY_SECONDS), MOST_RETRY_SECONDS)
+        return refusal
 
     def publish(self, request_id: str, attempt: int, chat_model: str) -> None:
         """Put a request that the ledger has as queued into its chat model's queue."""

@@ -99,6 +99,7 @@ def submit(request: WorkerRequest) -> None:
 def follow(request_id: str, after: str = "") -> Iterator[Entry]:
     """Yield the entries behind `after` ("" is from the start) up to and including `Finished` or `Failed`.
 
+    While nobody works on the request, `Waiting` tells its place in the queue whenever that has changed.
     Always ends: a stream that nobody writes any more ends with `Failed`; an unknown one with `Failed` at once.
     """
     return current().follow(request_id, after)
@@ -131,5 +132,4 @@ def is_served(chat_model: str) -> bool:
 
 def slots(chat_model: str) -> int:
     """Requests for `chat_model` that its live workers generate at once, all together; 0 without one."""
-    hosting = (status for status in statuses() if status.serves(chat_model))
-    return sum(model.slots for status in hosting for model in status.models if model.name == chat_model)
+    return sum(status.slots(chat_model) for status in statuses())

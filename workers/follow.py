@@ -25,7 +25,7 @@ from workers.connections import (
     broker,
     new_async_broker,
 )
-from workers.protocol import LAST_EVENTS, Entry, ErrorCode, Failed, Finished
+from workers.protocol import LAST_EVENTS, Entry, ErrorCode, Failed, Finished, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = LONGEST_BLOCK_SECONDS
 # An id that nobody knows is told from a slow start after this long.
 FIRST_CHECK_SECONDS = 0.25
+# How often a follower near the front of the queue asks for its place; further behind it asks as if it heard nothing.
+PLACE_SECONDS = 2.0
+NEAR = 20
 # Checks in a row that must find the request abandoned before a follower gives up by itself. The control worker
 # normally ends an abandoned stream within 8 seconds; this is for when that one is down as well.
 CHECKS_BEFORE_GIVING_UP = 3
@@ -47,8 +50,8 @@ CUT_OFF = Failed(
 )
 
 
-def abandoned(request_id: str, after: str) -> Finished | Failed | None:
-    """How a stream ends that is silent behind `after`, when nobody will write to it any more; None while one may.
+def look(request_id: str, after: str) -> Waiting | Finished | Failed | None:
+    """How a stream ends that is silent behind `after`, when nobody will write to it any more; else what it waits for.
 
     A follower that asks for what comes behind the last event gets that event again.
     """
@@ -64,7 +67,19 @@ def abandoned(request_id: str, after: str) -> Finished | Failed | None:
         return GIVEN_UP
     if stands.state == ledger.RUNNING and not fleet.is_alive(broker(), stands.worker, stands.since):
         return LOST
-    return None
+    return _place(stands) if stands.state == ledger.QUEUED else None
+
+
+def _place(stands: ledger.Glance) -> Waiting | None:
+    """None for a request that another worker is to go on with: it does not stand in the queue."""
+    position = ledger.position(broker(), stands.chat_model, stands.id)
+    if position is None:
+        return None
+    statuses = fleet.statuses(broker())
+    asleep = any(status.serves(stands.chat_model) for status in statuses) and not any(
+        status.has_ready(stands.chat_model) for status in statuses
+    )
+    return Waiting(position, loading=asleep)
 
 
 class Silence:
@@ -75,24 +90,37 @@ class Silence:
         self._first = True
         self._suspicions = 0
         self._cut_off_since: float | None = None
+        self._place: Waiting | None = None
 
     @property
     def patience(self) -> float:
-        """Seconds to wait for an entry before `ending` is asked."""
-        return FIRST_CHECK_SECONDS if self._first else CHECK_SECONDS
+        """Seconds to wait for an entry before `news` is asked for."""
+        if self._first:
+            return FIRST_CHECK_SECONDS
+        near = self._place is not None and self._place.position <= NEAR
+        return min(PLACE_SECONDS, CHECK_SECONDS) if near else CHECK_SECONDS
 
     def broken(self) -> None:
         """An entry came."""
-        self._first, self._suspicions, self._cut_off_since = False, 0, None
+        self._first, self._suspicions, self._cut_off_since, self._place = False, 0, None, None
 
-    def ending(self, after: str) -> Finished | Failed | None:
-        """The event to end with, or None to wait on. Asks the broker; call it from a thread."""
+    def news(self, after: str) -> Waiting | Finished | Failed | None:
+        """The event to end with, another place in the queue, or None to wait on.
+
+        Asks the broker; call it from a thread.
+        """
         self._first = False
         try:
-            ending = abandoned(self._request_id, after)
+            seen = look(self._request_id, after)
         except (redis.RedisError, ConnectionError):
             return self._cut_off()
         self._cut_off_since = None
+        if isinstance(seen, Waiting):
+            before, self._place = self._place, seen
+            return None if seen == before else seen
+        return self._ending(seen)
+
+    def _ending(self, ending: Finished | Failed | None) -> Finished | Failed | None:
         # A heartbeat may be late, and the control worker may give the request to another worker: ask again. That
         # nothing is known of a request is certain at once, but for the moment in which it ends.
         self._suspicions = self._suspicions + 1 if ending is LOST else 0
@@ -126,9 +154,10 @@ def _follow(request_id: str, after: str) -> Iterator[Entry]:
             yield entry
             if isinstance(entry.event, LAST_EVENTS):
                 return
-        if not entries and (ending := silence.ending(after)):
-            yield Entry(after, ending)
-            return
+        if not entries and (news := silence.news(after)):
+            yield Entry(after, news)
+            if isinstance(news, LAST_EVENTS):
+                return
 
 
 @dataclass(eq=False)
@@ -170,11 +199,12 @@ class FollowHub:
             while True:
                 entry = await follower.next(silence.patience)
                 if entry is None:
-                    ending = await asyncio.to_thread(silence.ending, follower.after)
-                    if ending is None or not follower.entries.empty():  # or something came while we asked
+                    news = await asyncio.to_thread(silence.news, follower.after)
+                    if news is None or not follower.entries.empty():  # or something came while we asked
                         continue
-                    entry = Entry(follower.after, ending)
-                silence.broken()
+                    entry = Entry(follower.after, news)
+                else:
+                    silence.broken()
                 yield entry
                 if isinstance(entry.event, LAST_EVENTS):
                     return

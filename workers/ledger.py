@@ -23,6 +23,8 @@ IN_FLIGHT = "chatsite:in-flight"
 CANCELLATIONS = "chatsite:cancellations"
 """Pub/sub channel: the ids of requests to stop. A hint; the hash's `cancelled` field is the truth."""
 _PLACES = "chatsite:places:"
+_PACE = "chatsite:pace"
+"""Hash: chat model → seconds that a request is worked on, as a running mean over about the last ten."""
 KEEP_SECONDS = 24 * 3600
 KEEP_DONE_SECONDS = 3600
 
@@ -135,13 +137,19 @@ if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'payload', ARGV[3]) end
 return 1
 """
 
-# KEYS: hash, in-flight set. ARGV: attempt, id, seconds to keep, token, prefix of waiting sets. Only the attempt that
-# holds the request may end it.
+# KEYS: hash, in-flight set, pace. ARGV: attempt, id, seconds to keep, token, prefix of waiting sets, now, seconds to
+# keep the pace. Only the attempt that holds the request may end it.
 _FINISH = """
-local state, attempt, token, model =
-    unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'chat_model'))
+local state, attempt, token, model, since =
+    unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'token', 'chat_model', 'since'))
 if state == 'done' and token == ARGV[4] then return 1 end
 if not state or state == 'done' or attempt ~= ARGV[1] then return 0 end
+if state == 'running' and model then
+  local took = math.max(0, tonumber(ARGV[6]) - tonumber(since or ARGV[6]))
+  local mean = tonumber(redis.call('HGET', KEYS[3], model) or took)
+  redis.call('HSET', KEYS[3], model, 0.9 * mean + 0.1 * took)
+  redis.call('EXPIRE', KEYS[3], ARGV[7])
+end
 redis.call('HSET', KEYS[1], 'state', 'done', 'payload', '', 'token', ARGV[4])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[2], ARGV[2])
@@ -233,11 +241,16 @@ def renew(client: redis.Redis, request_id: str, attempt: int, request: WorkerReq
 
 def finish(client: redis.Redis, request_id: str, attempt: int) -> bool:
     """Close the request. False when another attempt holds it or it is closed."""
-    keys = (key(request_id), IN_FLIGHT)
-    answer: Any = client.eval(
-        _FINISH, 2, *keys, attempt, request_id, KEEP_DONE_SECONDS, _token(), waiting_key("")
-    )
+    keys = (key(request_id), IN_FLIGHT, _PACE)
+    values = (attempt, request_id, KEEP_DONE_SECONDS, _token(), waiting_key(""), time.time(), KEEP_SECONDS)
+    answer: Any = client.eval(_FINISH, 3, *keys, *values)
     return bool(answer)
+
+
+def mean_seconds(client: redis.Redis, chat_model: str) -> float | None:
+    """How long a request of the chat model is worked on, as measured lately; None before any has ended."""
+    value: Any = client.hget(_PACE, chat_model)
+    return float(value) if value else None
 
 
 def drop(client: redis.Redis, request_id: str) -> None:

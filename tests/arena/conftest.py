@@ -52,7 +52,7 @@ class Page:
     async def ask(self, **frame: Any) -> dict[str, Any]:
         """Send a frame and return the first one that answers it; events in front of it are heard later."""
         await self.send(**frame)
-        while (answer := await self._receive())["type"] == "event":
+        while (answer := await self._receive())["type"] in ("event", "waiting"):
             self.backlog.append(answer)
         return answer
 

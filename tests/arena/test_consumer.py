@@ -14,6 +14,8 @@ from arena.consumers import FOLLOWED_AT_ONCE, FRAMES_AT_ONCE, ChatConsumer
 from arena.models import Conversation, Message, Reply
 from chatsite.asgi import application
 from tests.arena.conftest import ORIGIN, Page, make_conversation, make_reply, make_turn, text_of
+from tests.workers.support import make_request
+from workers import follow
 from workers.connections import broker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_hub")]
@@ -139,6 +141,26 @@ async def test_it_answers_a_message(alice, parrot, workers_client, control, page
     assert heard[-1]["event"]["reason"] == "stop"
     assert heard[-1]["event"]["usage"]["completion_tokens"] == 3
     assert len({frame["seq"] for frame in heard}) == len(heard)
+    await page.close()
+
+
+async def test_it_tells_the_place_in_the_queue(alice, parrot, workers_client, control, page_of, monkeypatch):
+    held: list[tuple[str, int, str]] = []
+    monkeypatch.setattr(follow, "FIRST_CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(follow, "PLACE_SECONDS", 0.05)
+    release = workers_client.publish
+    monkeypatch.setattr(workers_client, "publish", lambda *message: held.append(message))
+    await sync_to_async(workers_client.submit)(make_request(chat_model="parrot", report_task=""))
+    page = await (await sync_to_async(page_of)(alice)).open()
+
+    reply = (await page.say("Hi"))["reply"]["id"]
+
+    waiting = {"type": "waiting", "reply": reply, "loading": False}
+    assert await page.hear() == {**waiting, "position": 2}
+    release(*held[0])
+    assert await page.hear() == {**waiting, "position": 1}
+    release(*held[1])
+    assert text_of(await page.events(reply)) == "Hi"
     await page.close()
 
 

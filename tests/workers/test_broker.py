@@ -68,6 +68,28 @@ class TestSubmitting:
         assert request.id not in ledger.in_flight(valkey)
         assert len(queued.published) == 1
 
+    def test_who_finds_it_full_is_told_when_there_is_room_again(self, valkey, queued, settings, monkeypatch):
+        settings.QUEUE_LIMIT = 1
+        heartbeat("one", "parrot")  # one slot each
+        heartbeat("two", "parrot")
+        monkeypatch.setattr(ledger, "mean_seconds", lambda broker, chat_model: {"parrot": 5.0}[chat_model])
+        valkey.rpush(queue_key("parrot"), "a", "b")
+        with pytest.raises(client.QueueFull) as caught:
+            queued.submit(make_request())
+        assert caught.value.retry_after == 5.0  # two must end, by two at a time
+
+    @pytest.mark.parametrize(("mean", "told"), [(None, 1.0), (0.0, 0.1), (3600.0, 60.0)])
+    def test_what_it_is_told_is_neither_nothing_nor_for_ever(
+        self, valkey, queued, settings, monkeypatch, mean, told
+    ):
+        settings.QUEUE_LIMIT = 1
+        heartbeat("one", "parrot")
+        monkeypatch.setattr(ledger, "mean_seconds", lambda broker, chat_model: mean)
+        valkey.rpush(queue_key("parrot"), "a")
+        with pytest.raises(client.QueueFull) as caught:
+            queued.submit(make_request())
+        assert caught.value.retry_after == told
+
     def test_a_message_that_was_not_taken_leaves_no_request_that_is_found_later(
         self, valkey, queued, monkeypatch
     ):

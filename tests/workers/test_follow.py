@@ -1,16 +1,17 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.fakes import enter, heartbeat
-from tests.workers.support import make_request, text_of, wait_until
+from tests.workers.support import hosted, make_request, text_of, wait_until
 from workers import client, connections, fleet, follow, ledger, streams
 from workers.connections import broker
-from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, Started
+from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, Started, Waiting
 from workers.streams import StreamWriter
 
 STOP = Finished(FinishReason.STOP)
@@ -196,6 +197,75 @@ class TestEndingBySilence:
         monkeypatch.setattr(streams, "last_entry", write_first)
         assert text_of(collected(request_.id)) == "".join(WORDS)
         assert asked
+
+
+class TestWaiting:
+    @pytest.fixture
+    def others(self, valkey):
+        """Two more requests, of somebody who asked before."""
+        made = [make_request(asker="early") for _ in range(2)]
+        for request in made:
+            enter(request)
+        return made
+
+    @pytest.fixture
+    def mine(self, others, valkey):
+        request = make_request(asker="early")
+        enter(request)
+        return request
+
+    def heard_while(self, act, request, collected):
+        thread = threading.Thread(target=act)
+        thread.start()
+        entries = collected(request.id)
+        thread.join()
+        return [entry for entry in entries if isinstance(entry.event, Waiting)], entries
+
+    def test_the_place_is_told_when_it_changes(self, collected, valkey, writer, mine, others):
+        def move():
+            time.sleep(0.5)  # a few looks, of which one has news
+            ledger.claim(valkey, others[0].id, 1, "one")
+            time.sleep(0.5)
+            ledger.claim(valkey, others[0].id, 1, "one")
+            ledger.claim(valkey, mine.id, 1, "one")
+            write_whole(writer, mine.id, ["done"])
+
+        waiting, entries = self.heard_while(move, mine, collected)
+        assert [entry.event.position for entry in waiting][:2] == [3, 2]
+        assert all(entry.seq == "" for entry in waiting)
+        assert text_of(entries) == "done"
+
+    def test_it_stands_in_no_stream(self, collected, valkey, writer, mine):
+        def move():
+            time.sleep(0.2)
+            write_whole(writer, mine.id, ["done"])
+
+        waiting, entries = self.heard_while(move, mine, collected)
+        assert waiting
+        assert not [e for e in streams.read(valkey, mine.id) if isinstance(e.event, Waiting)]
+        assert collected(mine.id) == entries[len(waiting) :]
+
+    def test_who_waits_for_another_worker_stands_in_no_queue(self, valkey, request_):
+        ledger.claim(valkey, request_.id, 1, "dead")
+        ledger.requeue(valkey, request_.id, 1)
+        assert follow.look(request_.id, "") is None
+
+    def test_a_chat_model_that_sleeps_is_being_loaded(self, valkey, request_):
+        asleep = replace(hosted(), asleep=True)
+        status = heartbeat("one")
+        fleet.beat(valkey, replace(status, models=(asleep,)))
+        assert follow.look(request_.id, "") == Waiting(1, loading=True)
+        heartbeat("two", "parrot")
+        assert follow.look(request_.id, "") == Waiting(1)
+
+    def test_nobody_far_behind_asks_often(self, monkeypatch, valkey, request_):
+        monkeypatch.setattr(follow, "CHECK_SECONDS", 5.0)
+        silence = follow.Silence(request_.id)
+        assert silence.news("") == Waiting(1)
+        assert silence.news("") is None
+        assert silence.patience == follow.PLACE_SECONDS
+        monkeypatch.setattr(follow, "NEAR", 0)
+        assert silence.patience == 5.0
 
 
 class TestBrokerAway:

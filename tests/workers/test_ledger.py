@@ -87,6 +87,25 @@ def test_an_ended_request_cannot_be_claimed_or_opened_again(valkey, request_):
     assert ledger.in_flight(valkey) == []
 
 
+def test_how_long_requests_take_is_measured_while_they_are_worked_on(valkey, monkeypatch):
+    assert ledger.mean_seconds(valkey, "parrot") is None
+    for seconds in (10, 20):
+        request = make_request()
+        enter(request)
+        monkeypatch.setattr(ledger.time, "time", lambda: 1000.0)
+        ledger.claim(valkey, request.id, 1, "one")
+        monkeypatch.setattr(ledger.time, "time", lambda seconds=seconds: 1000.0 + seconds)
+        ledger.finish(valkey, request.id, 1)
+        monkeypatch.undo()
+    assert ledger.mean_seconds(valkey, "parrot") == pytest.approx(11)
+    assert ledger.mean_seconds(valkey, "lorem") is None
+
+
+def test_what_nobody_worked_on_says_nothing_of_the_speed(valkey, request_):
+    ledger.finish(valkey, request_.id, 1)
+    assert ledger.mean_seconds(valkey, "parrot") is None
+
+
 class Forgetful:
     """A client that runs each script twice, as redis-py does when the connection breaks before the answer."""
 

@@ -3,7 +3,7 @@
 from workers.api import errors
 from workers.api.chat.serving import close
 from workers.api.feeds import Feeds
-from workers.protocol import LAST_EVENTS, Failed, Finished, FinishReason, StreamEvent
+from workers.protocol import LAST_EVENTS, Failed, Finished, FinishReason, StreamEvent, Waiting
 
 
 async def events_of(request_id: str) -> list[StreamEvent]:
@@ -12,7 +12,7 @@ async def events_of(request_id: str) -> list[StreamEvent]:
     events: list[StreamEvent] = []
     try:
         while not (events and isinstance(events[-1], LAST_EVENTS)):
-            events += [event for _, event in await feeds.take()]
+            events += [event for _, event in await feeds.take() if not isinstance(event, Waiting)]
     finally:
         await close(feeds)
     match events[-1]:

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from workers.api.errors import ApiError
+from workers.protocol import Waiting
 
 KEEP_ALIVE = b": keep-alive\n\n"
 KEEP_ALIVE_AFTER = 10.0
@@ -26,6 +27,11 @@ CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
 def frame(data: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(data, separators=(",", ":")).encode("ascii") + b"\n\n"
+
+
+def waiting(event: Waiting) -> bytes:
+    """A comment for whoever looks at the stream itself: clients pass it over."""
+    return f": position {event.position} in the queue{', the model is being loaded' * event.loading}\n\n".encode()
 
 
 HOLE = "\0"

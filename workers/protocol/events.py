@@ -65,6 +65,17 @@ class Started:
     type: Literal["started"] = "started"
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nobody works on the request yet. Followers hear it now and then; it stands in no stream."""
+
+    position: int
+    """How many come before it is worked on, itself included."""
+    loading: bool = False
+    """No worker has the chat model in memory: it sleeps, and is being loaded."""
+    type: Literal["waiting"] = "waiting"
+
+
 LEAST_LOGPROB = -9999.0
 """Stands for minus infinity, which JSON does not have. OpenAI's number, too."""
 
@@ -163,7 +174,7 @@ class Failed:
     """The field of the request that was refused, with `INVALID_REQUEST`."""
 
 
-StreamEvent: TypeAlias = Started | Delta | Embedded | Tokenized | Finished | Failed
+StreamEvent: TypeAlias = Waiting | Started | Delta | Embedded | Tokenized | Finished | Failed
 LAST_EVENTS = (Finished, Failed)
 
 _KINDS: dict[bytes, type[Started | Delta | Embedded | Tokenized | Finished | Failed]] = {

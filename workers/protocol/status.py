@@ -103,6 +103,11 @@ class WorkerStatus:
         model = self.model(chat_model)
         return model is not None and self.serves(chat_model) and not model.asleep
 
+    def slots(self, chat_model: str) -> int:
+        """Requests for the chat model that it works on at once; 0 when it takes none."""
+        model = self.model(chat_model)
+        return model.slots if model is not None and self.serves(chat_model) else 0
+
     def model(self, chat_model: str) -> HostedModel | None:
         return next((model for model in self.models if model.name == chat_model), None)
 

@@ -31,6 +31,7 @@ from workers.protocol import (
     Started,
     StreamEvent,
     Tokenized,
+    Waiting,
 )
 from workers.terminal.sources import Source, SourceAway, Workers
 
@@ -109,7 +110,9 @@ class Asking:
         try:
             while ending is None:
                 match self._next():
-                    case Delta("") | Embedded() | Tokenized():  # thoughts and the like are not shown
+                    case (
+                        Delta("") | Embedded() | Tokenized() | Waiting()
+                    ):  # thoughts and the like are not shown
                         pass
                     case Delta(text):
                         self._text.append(text)

@@ -34,6 +34,10 @@ class Round {
     return new Round(section);
   }
 
+  queued(position) {
+    for (const side of this.both) if (side.running) side.queued(position);
+  }
+
   get both() {
     return Object.values(this.sides);
   }
@@ -175,6 +179,7 @@ class Page {
   #received(frame) {
     if (frame.type === "accepted") this.#accepted(frame);
     else if (frame.type === "event" && frame.battle === this.#battle) this.#event(frame);
+    else if (frame.type === "waiting" && frame.battle === this.#battle) this.#round(frame.turn)?.queued(frame.position);
     else if (frame.type === "error") this.#refused(frame);
     else if (frame.type === "news" && !frame.battle) this.#compare();
     else if (frame.type === "news" && frame.battle === this.#battle) this.#heard(frame);
@@ -220,8 +225,12 @@ class Page {
     seal.querySelector("[data-commitment]").title = battle.commitment;
   }
 
+  #round(turn) {
+    return this.rounds.find((candidate) => Number(candidate.element.dataset.turn) === turn);
+  }
+
   #event({ turn, side: name, text: more, ended }) {
-    const round = this.rounds.find((candidate) => Number(candidate.element.dataset.turn) === turn);
+    const round = this.#round(turn);
     const side = round?.sides[name];
     if (!side?.running) return;
     side.write(more);

@@ -3,7 +3,7 @@
 import { announce } from "../chat/announcer.js";
 import { copyWithButton } from "../chat/clipboard.js";
 import { GrowingMarkdown, renderMarkdown } from "../chat/markdown.js";
-import { text } from "../chat/texts.js";
+import { placed, text } from "../chat/texts.js";
 
 export class Side {
   #growing = null;
@@ -45,7 +45,13 @@ export class Side {
     this.#part("answer").replaceChildren();
     delete this.#part("answer").dataset.rendered;
     this.#part("waiting").hidden = false;
+    this.queued(0);
     for (const name of ["note", "failure", "tools"]) this.#part(name).hidden = true;
+  }
+
+  /** Its place in the queue, which is the same on both sides; 0 is none. */
+  queued(position) {
+    this.#part("waiting-text").textContent = position ? placed(position) : text("bothSides");
   }
 
   write(more) {

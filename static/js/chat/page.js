@@ -153,6 +153,7 @@ class Page {
   #received(frame) {
     if (frame.type === "accepted") this.#accepted(frame);
     else if (frame.type === "event") this.#reply(frame.reply)?.handle(frame.event, { whole: frame.whole });
+    else if (frame.type === "waiting") this.#reply(frame.reply)?.wait(frame);
     else if (frame.type === "error") this.#refused(frame);
     else if (frame.type === "news") this.#heard(frame);
   }

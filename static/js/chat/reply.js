@@ -3,7 +3,7 @@
 import { announce, clearAnnouncements } from "./announcer.js";
 import { copyWithButton } from "./clipboard.js";
 import { GrowingMarkdown, renderMarkdown, spoken } from "./markdown.js";
-import { number, text } from "./texts.js";
+import { number, placed, text } from "./texts.js";
 
 export class ReplyView {
   #growing = null;
@@ -60,6 +60,12 @@ export class ReplyView {
     this.#part("failure").hidden = false;
     announce(`${text("answerFailed")} ${message}`);
     this.#onChange(this);
+  }
+
+  /** Nobody works on it yet. */
+  wait({ position, loading }) {
+    if (!this.running) return;
+    this.#part("waiting-text").textContent = loading ? text("loading") : placed(position);
   }
 
   #part(name) {

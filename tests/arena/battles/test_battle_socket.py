@@ -12,6 +12,8 @@ from arena.models import Battle
 from chatsite.accounts.models import User
 from tests.arena.battles.conftest import NAMES
 from tests.arena.conftest import Page
+from tests.workers.support import make_request
+from workers import follow
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -40,6 +42,8 @@ class ArenaPage(Page):
         ended: set[str] = set()
         while len(ended) < 2:
             frame = await self.hear()
+            if frame["type"] == "waiting":  # on a busy machine
+                continue
             assert frame["type"] == "event", frame
             texts[frame["side"]] += frame["text"]
             if "ended" in frame:
@@ -102,6 +106,8 @@ async def _until_ended(page: ArenaPage):
     ended: set[str] = set()
     while len(ended) < 2:
         frame = await page.hear()
+        if frame["type"] == "waiting":
+            continue
         if "ended" in frame:
             ended.add(frame["side"])
         yield frame
@@ -117,6 +123,37 @@ async def test_it_goes_on_with_a_second_turn(player, arena_of):
     assert again["turn"] == 2
     assert (await page.both())["right"] == "One two three."
     await page.close()
+
+
+async def test_it_tells_one_place_in_the_queue_for_both_sides(player, arena_of, workers_client, monkeypatch):
+    held: list[tuple[str, int, str]] = []
+    monkeypatch.setattr(follow, "FIRST_CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(follow, "PLACE_SECONDS", 0.05)
+    release = workers_client.publish
+    monkeypatch.setattr(workers_client, "publish", lambda *message: held.append(message))
+    for _ in range(2):  # they stand before one of the two sides only
+        await sync_to_async(workers_client.submit)(make_request(chat_model=NAMES[0], report_task=""))
+    page = await arena_of(player)
+    accepted = await page.begin()
+    await _until_placed(page, 3)
+    for message in held[:2]:
+        release(*message)
+    await _until_placed(page, 1)
+    for message in held[2:]:
+        release(*message)
+    texts = await page.both()
+    await page.close()
+
+    assert texts == {"left": "One two three.", "right": "One two three."}
+    waiting = [frame for frame in page.frames if frame["type"] == "waiting"]
+    about = {"type": "waiting", "battle": accepted["battle"]["id"], "turn": 1}
+    assert waiting == [{**about, "position": frame["position"]} for frame in waiting]
+    assert len({frame["position"] for frame in waiting}) >= 2
+
+
+async def _until_placed(page: ArenaPage, position: int) -> None:
+    while (await page.hear()).get("position") != position:
+        pass
 
 
 async def test_it_tells_a_page_that_comes_back_only_what_it_lacks(player, arena_of):

@@ -28,6 +28,7 @@ from workers.protocol import (
     Started,
     StreamEvent,
     Usage,
+    Waiting,
 )
 
 STARTED = Started(worker="w")
@@ -117,6 +118,23 @@ async def test_it_sends_role_deltas_finish_reason_and_done(follow):
         chunk({}, "stop"),
         "[DONE]",
     ]
+
+
+async def test_the_place_in_the_queue_is_a_comment(follow):
+    follow(Waiting(3), 0.01, Waiting(1, loading=True), STARTED, Delta("Hello"), FINISHED)
+
+    body = await body_of(reply())
+
+    assert b": position 3 in the queue\n\n" in body
+    assert b": position 1 in the queue, the model is being loaded\n\n" in body
+    assert frames(body) == [chunk(ROLE), chunk({"content": "Hello"}), chunk({}, "stop"), "[DONE]"]
+
+
+async def test_a_failure_behind_a_place_in_the_queue_is_still_a_status(follow):
+    follow(Waiting(1), Failed(ErrorCode.CONTEXT_OVERFLOW, "Too long."))
+
+    with pytest.raises(errors.ApiError):
+        await reply().respond()
 
 
 async def test_usage_comes_last_when_it_is_asked_for_and_is_null_before(follow):

@@ -33,6 +33,7 @@ from workers.protocol import (
     GenerationRequest,
     Sampling,
     Started,
+    Waiting,
 )
 
 # A request that fails fails fast, and this long a streaming one is held back so that it can still become an HTTP
@@ -202,7 +203,8 @@ async def _first_news(feeds: Feeds) -> list[News]:
     """What arrives in the time that an HTTP status can wait, without news that a worker took the request."""
     give_up = time.monotonic() + PATIENCE_FOR_A_STATUS
     while (patience := give_up - time.monotonic()) > 0:
-        if news := [one for one in await feeds.take(patience) if not isinstance(one.event, Started)]:
+        news = await feeds.take(patience)
+        if any(not isinstance(one.event, Started | Waiting) for one in news):
             return news
     return []
 
@@ -248,6 +250,8 @@ class Body:
             match event:
                 case Delta():
                     frames.append(self._frames.delta(event, index))
+                case Waiting():
+                    frames.append(sse.waiting(event))
                 case Finished(reason=FinishReason.CANCELLED):
                     return b"".join([*frames, self._frames.failure(errors.cancelled())]), True
                 case Finished():

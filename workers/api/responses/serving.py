@@ -23,7 +23,7 @@ from workers.api.responses.protocol import ResponseRequest
 from workers.api.responses.turn import Event, Turn
 from workers.connections import UNREACHABLE
 from workers.models import ChatModel, StoredResponse
-from workers.protocol import ChatMessage, Failed, GenerationRequest, Started, StreamEvent
+from workers.protocol import ChatMessage, Failed, GenerationRequest, Started, StreamEvent, Waiting
 from workers.services import stored
 
 logger = logging.getLogger(__name__)
@@ -194,9 +194,9 @@ class Following:
     async def _early(self) -> list[StreamEvent]:
         """What comes while a failure can still be an HTTP status."""
         events = await self.feed.take(PATIENCE_FOR_A_STATUS)
-        if events and isinstance(events[-1], Started):
+        if events and isinstance(events[-1], Started | Waiting):
             events += await self.feed.take(PATIENCE_FOR_A_STATUS)
-        told = [event for event in events if not isinstance(event, Started)]
+        told = [event for event in events if not isinstance(event, Started | Waiting)]
         if told and isinstance(told[0], Failed) and not self._lives_on:
             self.turn.begin()
             self.turn.take(told[0])
@@ -237,7 +237,8 @@ class Frames:
                 typed = [out for event in events for out in turn.take(event)]
                 if turn.ended:
                     await following.record()
-                yield self._frames(typed)
+                waiting = (sse.waiting(event) for event in events if isinstance(event, Waiting))
+                yield self._frames(typed) + b"".join(waiting)
                 if turn.ended:
                     return
                 events = await following.feed.take(sse.KEEP_ALIVE_AFTER)
