@@ -1,6 +1,6 @@
 """The catalog for the operator: what chat models there are, and which of them answer."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django import forms
@@ -8,11 +8,14 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from workers.admin.live import LiveAdmin, state_badge
+from workers.admin.ordering import WorkerActionForm
+from workers.connections import UNREACHABLE
 from workers.models import Alias, ChatModel
 from workers.selectors.fleet import ChatModelView, Fleet, State
-from workers.services import catalog
+from workers.services import catalog, hosting
 
 
 class ChatModelForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class takes no [] at run time
@@ -50,7 +53,8 @@ class ChatModelAdmin(LiveAdmin):
     list_filter = ("published", "hosted_here", "engine")
     search_fields = ("name", "description", "checkpoint")
     search_help_text = "Words of the name, the description or the checkpoint"
-    actions = ("publish", "unpublish")
+    action_form = WorkerActionForm
+    actions = ("load_into_worker", "unload_from_workers", "publish", "unpublish")
     inlines = (AliasInline,)
     readonly_fields = ("state", "load", "conversations")
     delete_confirmation_template = "admin/workers/chatmodel/delete_confirmation.html"
@@ -69,7 +73,7 @@ class ChatModelAdmin(LiveAdmin):
                     "context_length",
                     "hosted_here",
                 ),
-                "description": "Read by a worker when it starts.",
+                "description": "Read by a worker when it loads the chat model.",
             },
         ),
         (
@@ -103,6 +107,25 @@ class ChatModelAdmin(LiveAdmin):
     def conversations(self, row: ChatModel) -> int:
         return row.conversations.count()
 
+    @admin.action(description=_("Load into a worker"), permissions=["change"])
+    def load_into_worker(self, request: HttpRequest, queryset: QuerySet[ChatModel]) -> None:
+        for chat_model in queryset:
+            self._order(request, hosting.load, chat_model)
+
+    @admin.action(description=_("Unload: finish what runs, then free the memory"), permissions=["change"])
+    def unload_from_workers(self, request: HttpRequest, queryset: QuerySet[ChatModel]) -> None:
+        for chat_model in queryset:
+            self._order(request, hosting.unload, chat_model)
+
+    def _order(self, request: HttpRequest, give: Callable[..., object], chat_model: ChatModel) -> None:
+        """How it goes on is on the page. What is refused is said above it."""
+        try:
+            give(chat_model.name, worker=request.POST.get("worker") or None)
+        except hosting.CannotHost as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+        except UNREACHABLE:
+            self.message_user(request, _("The broker does not answer. bin/up starts it."), messages.ERROR)
+
     @admin.action(description="Publish: show to people and to the API", permissions=["change"])
     def publish(self, request: HttpRequest, queryset: Any) -> None:
         changed = catalog.set_published(chat_models=queryset, published=True)
@@ -119,7 +142,9 @@ class ChatModelAdmin(LiveAdmin):
             self.message_user(request, "The next start of bin/up loads it as it is now.", messages.INFO)
         elif change and catalog.LOADED_FIELDS.intersection(form.changed_data):
             self.message_user(
-                request, "Running workers keep what they have loaded until they are restarted.", messages.INFO
+                request,
+                "Running workers keep what they have loaded: unload it and load it again.",
+                messages.INFO,
             )
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

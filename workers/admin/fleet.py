@@ -8,10 +8,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
 
 from workers.admin.live import LiveAdmin, duration, size, state_badge
 from workers.models import Worker
 from workers.models.fleet import STALE_AFTER
+from workers.protocol import HostedModel
 from workers.selectors.fleet import Fleet, State, WorkerView
 from workers.services import fleet as services
 
@@ -122,7 +124,7 @@ class WorkerAdmin(LiveAdmin):
     @admin.display(description="Chat models")
     def hosted_models(self, row: Any) -> str:
         view: WorkerView = row.view
-        return format_html_join("", "<div>{}</div>", ((_describe(m.name, m.engine),) for m in view.models))
+        return format_html_join("", "<div>{}</div>", ((_describe(model),) for model in view.models))
 
     @admin.display(description="Slots in use")
     def busy(self, row: Any) -> str:
@@ -172,5 +174,8 @@ class WorkerAdmin(LiveAdmin):
         )
 
 
-def _describe(name: str, engine: str) -> str:
-    return f"{name} ({engine})" if engine else name
+def _describe(model: HostedModel) -> str:
+    what = f"{model.name} ({model.engine})" if model.engine else model.name
+    if model.asleep or model.draining:
+        return f"{what}, {_('asleep') if model.asleep else _('draining')}"
+    return what

@@ -8,6 +8,7 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
+from workers.admin.ordering import shown_orders
 from workers.selectors import fleet
 from workers.selectors.fleet import Fleet, State
 
@@ -72,7 +73,8 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own clas
         return super().changeform_view(request, object_id, form_url, context)
 
     def _live_context(self, request: HttpRequest) -> dict[str, Any]:
-        return {"fleet": self.fleet_of(request), "poll_seconds": POLL_SECONDS}
+        now = self.fleet_of(request)
+        return {"fleet": now, "poll_seconds": POLL_SECONDS, "orders": shown_orders(now)}
 
 
 def state_badge(state: State, detail: str = "") -> str:

@@ -24,6 +24,8 @@ class State(StrEnum):
     READY = "ready"
     DRAINING = "draining"
     """It finishes what it has and takes nothing new."""
+    ASLEEP = "asleep"
+    """Unloaded since nobody asked for long; a request has it loaded again."""
     OFFLINE = "offline"
     UNKNOWN = "unknown"
     """The broker does not answer, so nobody can say."""
@@ -93,14 +95,17 @@ class Fleet:
         return sorted(loaded | set(self.requests))
 
     def chat_model(self, name: str) -> ChatModelView:
-        hosting = [status for status in self.statuses if any(m.name == name for m in status.models)]
-        ready = [status for status in hosting if not status.draining]
+        hosting = [status for status in self.statuses if status.model(name) is not None]
+        serving = [status for status in hosting if status.serves(name)]
+        state = self._state(present=bool(hosting), ready=bool(serving))
+        if state is State.READY and not any(status.has_ready(name) for status in serving):
+            state = State.ASLEEP
         requests = self.requests.get(name, Counter())
         return ChatModelView(
             name=name,
-            state=self._state(present=bool(hosting), ready=bool(ready)),
+            state=state,
             workers=len(hosting),
-            slots=sum(m.slots for status in ready for m in status.models if m.name == name),
+            slots=sum(status.slots(name) for status in serving),
             running=requests[ledger.RUNNING],
             waiting=requests[ledger.QUEUED],
         )

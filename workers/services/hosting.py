@@ -42,7 +42,7 @@ def unload(chat_model_name: str, *, worker: str | None = None) -> list[str]:
         chosen = _worker(worker)
         hosting = [status for status in hosting if status.worker == chosen.worker]
     if not hosting:
-        raise CannotHost(f"{f'The worker {worker} has' if worker else 'No worker has'} {name} loaded.")
+        raise CannotHost(f"{worker} has no {name}." if worker else f"No worker has {name} loaded.")
     return [_give_up(name, status).id for status in hosting]
 
 

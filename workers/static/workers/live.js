@@ -26,7 +26,7 @@
     const fresh = page.getElementById("live-list");
     // A page without the list is another page: the session has ended. Reloading shows the log-in.
     if (!fresh) return void window.location.reload();
-    for (const selector of ["#live-fleet", "#live-broker", ".paginator"]) {
+    for (const selector of ["#live-fleet", "#live-orders", "#live-broker", ".paginator"]) {
       const part = page.querySelector(selector);
       if (part) document.querySelector(selector)?.replaceWith(part);
     }
