@@ -44,7 +44,7 @@ def give(client: redis.Redis, *, worker: str, chat_model: str, weights: Weights 
 
 def take(client: redis.Redis, worker: str, *, seconds: float) -> Order | None:
     """The next order for `worker`; waits up to `seconds` for one. One that cannot be read is dropped."""
-    answer: Any = client.blpop([_list_key(worker)], timeout=seconds)  # type: ignore[arg-type] # a float is fine
+    answer: Any = client.blpop([_list_key(worker)], timeout=seconds)
     return look_up(client, answer[1].decode()) if answer else None
 
 

@@ -150,7 +150,7 @@ async def test_it_tells_the_place_in_the_queue(alice, parrot, workers_client, co
     monkeypatch.setattr(follow, "PLACE_SECONDS", 0.05)
     release = workers_client.publish
     monkeypatch.setattr(workers_client, "publish", lambda *message: held.append(message))
-    await sync_to_async(workers_client.submit)(make_request(chat_model="parrot", report_task=""))
+    await sync_to_async(workers_client.submit)(make_request(chat_model="parrot", report_task="", id="0" * 32))
     page = await (await sync_to_async(page_of)(alice)).open()
 
     reply = (await page.say("Hi"))["reply"]["id"]

@@ -189,6 +189,7 @@ class Obedient:
 
     def _run(self):
         order = orders.take(self._valkey, "one", seconds=60)
+        assert order is not None
         for state in self._states:
             order = orders.tell(self._valkey, order, state, f"It is {state}." if state.ended else "")
 

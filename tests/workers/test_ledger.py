@@ -92,9 +92,9 @@ def test_how_long_requests_take_is_measured_while_they_are_worked_on(valkey, mon
     for seconds in (10, 20):
         request = make_request()
         enter(request)
-        monkeypatch.setattr(ledger.time, "time", lambda: 1000.0)
+        monkeypatch.setattr(time, "time", lambda: 1000.0)
         ledger.claim(valkey, request.id, 1, "one")
-        monkeypatch.setattr(ledger.time, "time", lambda seconds=seconds: 1000.0 + seconds)
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: 1000.0 + seconds)
         ledger.finish(valkey, request.id, 1)
         monkeypatch.undo()
     assert ledger.mean_seconds(valkey, "parrot") == pytest.approx(11)
@@ -205,8 +205,8 @@ def test_every_key_of_a_request_goes_away_by_itself(valkey, request_):
     ledger.claim(valkey, request_.id, 1, "worker")
     ledger.finish(valkey, request_.id, 1)
     ledger.cancel(valkey, request_.id)
-    places = b"chatsite:places:parrot"
-    assert set(valkey.keys("*")) == {ledger.key(request_.id).encode(), places}
+    places, pace = b"chatsite:places:parrot", b"chatsite:pace"
+    assert set(valkey.keys("*")) == {ledger.key(request_.id).encode(), places, pace}
     assert 0 < valkey.ttl(ledger.key(request_.id)) <= 1 * hours
     assert 0 < valkey.ttl(places) <= 24 * hours
 

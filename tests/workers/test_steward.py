@@ -1,5 +1,6 @@
 """Chat models that come and go in a worker that runs."""
 
+import json
 import threading
 import time
 
@@ -9,11 +10,12 @@ from tests.fakes import enter, heartbeat
 from tests.workers.support import make_request, text_of, wait_until, written
 from workers import ledger, orders, steward
 from workers.broker import queue_key
+from workers.engines import registry
 from workers.engines.base import EngineError
 from workers.engines.registry import EngineSpec
-from workers.engines.scripted import ScriptedEngine
+from workers.engines.scripted import Script, ScriptedEngine
 from workers.host import EngineHost
-from workers.protocol import Failed, Finished, OrderState, Weights
+from workers.protocol import Failed, Finished, OrderState, Report, Weights
 from workers.steward import Steward, load_family
 
 
@@ -36,14 +38,17 @@ class House:
 
     def __init__(self, client, *specs, idle_seconds=0.0):
         self.client = client
-        self.reports, self.put_back, self.handed_over, self.threads = [], [], [], []
+        self.reports: list[Report] = []
+        self.put_back: list[tuple[str, int, str]] = []
+        self.handed_over: list[str] = []
+        self.threads: list[threading.Thread] = []
         families = [load_family(EngineSpec(name, "scripted", script)) for name, script in specs]
         self.host = EngineHost(
             worker="one",
             engines={name: engine for family in families for name, engine in family.engines.items()},
             client=client,
             report=lambda task, report: self.reports.append(report),
-            hand_over=lambda request_id: self.handed_over.append(request_id) or False,
+            hand_over=self._hand_over,
             put_back=lambda *message: self.put_back.append(message),
         )
         self.queues = Queues()
@@ -51,6 +56,11 @@ class House:
             self.queues.open(f"generate.{model.name}", model.slots)
         self.steward = Steward(self.host, families, client=client, idle_seconds=idle_seconds)
         self.steward._queues = self.queues
+
+    def _hand_over(self, request_id):
+        """There is nobody to go on with it."""
+        self.handed_over.append(request_id)
+        return False
 
     def load(self, name, checkpoint="", **values):
         weights = Weights(engine="scripted", checkpoint=checkpoint, **values)
@@ -214,6 +224,102 @@ class TestUnloading:
         assert one.answer("parrot") == "back again"
 
 
+class Base(ScriptedEngine):
+    """Stands for the transformers engine: weights that adapters are put over."""
+
+    made: list["Base"] = []
+
+    def __init__(self, spec):
+        super().__init__(spec.name, Script.parse(""))
+        self.adapters = {name: Over(self, name) for name, _ in spec.transformers.adapters}
+        self.closed = False
+        Base.made.append(self)
+
+    def adapted(self):
+        return dict(self.adapters)
+
+    def adapt(self, name, source):
+        if source == "broken":
+            raise EngineError(f"adapter {name}: {source} cannot be put over this base.")
+        self.adapters[name] = Over(self, name)
+        return self.adapters[name]
+
+    def close(self):
+        self.closed = True
+
+
+class Over(ScriptedEngine):
+    def __init__(self, base, name):
+        super().__init__(name, Script.parse(f"reply=I am {name}"))
+        self.base = base
+
+    def close(self):
+        del self.base.adapters[self.hosted.name]
+
+
+class TestAdapters:
+    @pytest.fixture(autouse=True)
+    def torch(self, monkeypatch):
+        monkeypatch.setattr(Base, "made", [])
+        monkeypatch.setitem(registry.FACTORIES, "transformers", Base)
+
+    def load(self, one, name, **options):
+        weights = Weights("transformers", "/srv/base", engine_options=json.dumps(options))
+        return one.carry_out(orders.give(one.client, worker="one", chat_model=name, weights=weights))
+
+    def test_they_share_the_base_that_is_there(self, house):
+        one = house()
+        self.load(one, "base")
+        assert self.load(one, "mine", adapter="/mine").state is OrderState.READY
+        assert self.load(one, "yours", adapter="/yours").state is OrderState.READY
+        assert len(Base.made) == 1
+        assert [one.answer("mine"), one.answer("yours")] == ["I am mine", "I am yours"]
+        assert one.answer("base") == "Hello there"
+
+    def test_one_that_does_not_fit_leaves_the_others(self, house):
+        one = house()
+        self.load(one, "base")
+        assert self.load(one, "mine", adapter="broken").state is OrderState.FAILED
+        assert one.names == [("base", False)]
+        assert one.answer("base") == "Hello there"
+
+    def test_each_may_go_by_itself_and_the_weights_go_with_the_last(self, house):
+        one = house()
+        self.load(one, "base")
+        self.load(one, "mine", adapter="/mine")
+        self.load(one, "yours", adapter="/yours")
+        (weights,) = Base.made
+        one.unload("mine")
+        assert list(weights.adapters) == ["yours"]
+        one.unload("base")
+        assert one.names == [("yours", False)]
+        assert one.answer("yours") == "I am yours"
+        assert not weights.closed
+        one.unload("yours")
+        assert (one.names, weights.closed) == ([], True)
+
+    def test_they_sleep_and_wake_together(self, house, valkey):
+        one = house(idle_seconds=0.05)
+        self.load(one, "base")
+        self.load(one, "mine", adapter="/mine")
+        time.sleep(0.06)
+        one.steward.look_after_sleepers()
+        assert one.names == [("base", True), ("mine", True)]
+        assert Base.made[0].closed
+        valkey.rpush(queue_key("mine"), "a message")
+        one.steward.look_after_sleepers()
+        assert one.names == [("base", False), ("mine", False)]
+        assert [one.answer("base"), one.answer("mine")] == ["Hello there", "I am mine"]
+
+    def test_one_may_be_loaded_over_a_base_that_sleeps(self, house):
+        one = house(idle_seconds=0.05)
+        self.load(one, "base")
+        time.sleep(0.06)
+        one.steward.look_after_sleepers()
+        assert self.load(one, "mine", adapter="/mine").state is OrderState.READY
+        assert one.names == [("base", False), ("mine", False)]
+
+
 class TestSleeping:
     def rest(self, one):
         time.sleep(0.06)
@@ -304,7 +410,7 @@ class TestTheThread:
         order = orders.give(
             valkey, worker="one", chat_model="second", weights=Weights("scripted", "reply=hm")
         )
-        wait_until(lambda: orders.look_up(valkey, order.id).state.ended, 90)
+        wait_until(lambda: (seen := orders.look_up(valkey, order.id)) and seen.state.ended, 90)
         assert next(stumbles, None) is None
         assert one.answer("second") == "hm"
         one.steward.stop()

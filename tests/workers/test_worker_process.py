@@ -147,7 +147,7 @@ def test_a_stop_is_heard_by_the_process(processes):
 
 def obeyed(chat_model, weights):
     order = orders.give(broker(), worker="one", chat_model=chat_model, weights=weights)
-    wait_until(lambda: orders.look_up(broker(), order.id).state.ended, 90)
+    wait_until(lambda: (seen := orders.look_up(broker(), order.id)) and seen.state.ended, 90)
     return orders.look_up(broker(), order.id)
 
 

@@ -146,6 +146,8 @@ def load_all(spec: EngineSpec) -> dict[str, Engine]:
     options = spec.own
     if spec.name in dict(options.adapters):
         raise EngineError(f"adapter {spec.name}: that is the base's own name; give the adapter another.")
+    if options.adapter and spec.engine not in ("llama_cpp", "transformers"):
+        raise EngineError(f"engine option 'adapter' goes with llama_cpp or transformers, not {spec.engine}.")
     engine = load(spec if not options.adapter else _over_its_base(spec))
     adapted = getattr(engine, "adapted", None)
     over = adapted() if adapted is not None else {}

@@ -131,8 +131,9 @@ async def test_it_tells_one_place_in_the_queue_for_both_sides(player, arena_of, 
     monkeypatch.setattr(follow, "PLACE_SECONDS", 0.05)
     release = workers_client.publish
     monkeypatch.setattr(workers_client, "publish", lambda *message: held.append(message))
-    for _ in range(2):  # they stand before one of the two sides only
-        await sync_to_async(workers_client.submit)(make_request(chat_model=NAMES[0], report_task=""))
+    for number in "01":  # they stand before one side only; of askers who are even, the lower id is first
+        request = make_request(chat_model=NAMES[0], report_task="", id=f"{number:0>32}", asker=number)
+        await sync_to_async(workers_client.submit)(request)
     page = await arena_of(player)
     accepted = await page.begin()
     await _until_placed(page, 3)

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from workers.engine_settings.transformers import TransformersOptions
 from workers.engines import registry
 from workers.engines.base import EngineError
 from workers.engines.registry import EngineSpec, load, locate
@@ -59,3 +61,48 @@ def test_the_names_are_those_of_the_catalog():
     from workers.models import ChatModel
 
     assert set(registry.FACTORIES) == set(ChatModel.Engine.values)
+
+
+class TestSharing:
+    """Which specs go over the same weights, and what is left when a chat model goes."""
+
+    def adapter(self, name="mine", place="/srv/lora", checkpoint="/srv/base", **options):
+        return EngineSpec(
+            name, "transformers", checkpoint, transformers=TransformersOptions(adapter=place, **options)
+        )
+
+    def base(self, checkpoint="/srv/base", **options):
+        return EngineSpec("base", "transformers", checkpoint, transformers=TransformersOptions(**options))
+
+    def test_an_adapter_goes_over_its_base_and_over_another_adapter_s(self):
+        assert registry.can_share(self.base(), self.adapter())
+        assert registry.can_share(self.base(adapters=(("a", "/a"),)), self.adapter())
+        assert registry.can_share(self.adapter("other", "/other"), self.adapter())
+
+    @pytest.mark.parametrize("options", [{"load_8bit": True}, {"dtype": "float16"}, {"revision": "v2"}])
+    def test_not_over_one_that_is_loaded_in_another_way(self, options):
+        assert not registry.can_share(self.base(**options), self.adapter())
+        assert registry.can_share(self.base(**options), self.adapter(**options))
+
+    def test_nor_over_other_weights_or_another_engine(self):
+        assert not registry.can_share(self.base("/srv/other"), self.adapter())
+        assert not registry.can_share(EngineSpec("base", "llama_cpp", "/srv/base"), self.adapter())
+        assert not registry.can_share(self.base(), self.base())
+
+    def test_another_engine_has_no_adapters_of_this_kind(self):
+        spec = replace(self.adapter(), engine="scripted", checkpoint="")
+        with pytest.raises(EngineError, match="'adapter' goes with llama_cpp or transformers"):
+            registry.load_all(spec)
+
+    def test_one_that_was_added_comes_along_the_next_time(self):
+        spec = registry.with_adapter(self.base(), "mine", "/srv/lora")
+        assert registry.names_of(spec) == ["base", "mine"]
+        assert registry.without(spec, "mine") == self.base()
+
+    def test_the_base_may_go_before_its_adapters(self):
+        spec = self.base(adapters=(("a", "/a"), ("b", "/b")))
+        left = registry.without(spec, "base")
+        assert left is not None
+        assert registry.names_of(left) == ["a", "b"]
+        assert left.transformers.adapter == "/a"
+        assert registry.without(self.base(), "base") is None

@@ -200,13 +200,14 @@ async def streamed(request_ids: list[str], frames: Frames) -> StreamingHttpRespo
 
 
 async def _first_news(feeds: Feeds) -> list[News]:
-    """What arrives in the time that an HTTP status can wait, without news that a worker took the request."""
+    """What arrives in the time that an HTTP status can wait; that a worker took the request does not cut it short."""
     give_up = time.monotonic() + PATIENCE_FOR_A_STATUS
+    news: list[News] = []
     while (patience := give_up - time.monotonic()) > 0:
-        news = await feeds.take(patience)
+        news += await feeds.take(patience)
         if any(not isinstance(one.event, Started | Waiting) for one in news):
-            return news
-    return []
+            break
+    return news
 
 
 class Body:

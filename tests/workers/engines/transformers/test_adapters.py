@@ -18,7 +18,7 @@ from tests.workers.engines.weights import CHAT, tiny_decoder, trained_adapter  #
 from tests.workers.support import at_once  # noqa: E402
 from workers.engine_settings.transformers import TransformersOptions  # noqa: E402
 from workers.engines.base import EngineError  # noqa: E402
-from workers.engines.registry import EngineSpec, load_all  # noqa: E402
+from workers.engines.registry import EngineSpec, base_of, load_all  # noqa: E402
 
 QUESTION, TOKENS = "Who are you?", 12
 
@@ -129,3 +129,61 @@ def test_one_that_cannot_share_is_refused(places, tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(EngineError, match=r"DoRA.*Merge it"):
         load_all(spec(places[0], {"dora": tmp_path}))
+
+
+class TestWhileItRuns:
+    """Adapters that come and go over a base that answers."""
+
+    @pytest.fixture(params=["slots", "lockstep"])
+    def base(self, request, places):
+        options = {"attn_implementation": "sdpa"} if request.param == "lockstep" else {}
+        engine = cast("TransformersEngine", load_all(spec(places[0], {}, **options))["base"])
+        yield engine
+        engine.close()
+
+    def say(self, engine):
+        return Asked(engine).ask(QUESTION, temperature=0, max_tokens=TOKENS).text
+
+    def test_each_says_what_peft_says_and_the_base_stays_as_it_was(self, base, places, reference):
+        added = {name: base.adapt(name, str(place)) for name, place in places[1].items()}
+        for name, engine in added.items():
+            assert engine.hosted.name == name
+            assert self.say(engine) == reference[name]
+        assert self.say(base) == reference["base"]
+
+    def test_another_under_the_same_name_is_another(self, base, places, reference):
+        for wanted in places[1]:
+            engine = base.adapt("mine", str(places[1][wanted]))
+            assert self.say(engine) == reference[wanted]
+            engine.close()
+        assert self.say(base) == reference["base"]
+
+    def test_what_answers_is_not_disturbed(self, base, places, reference):
+        def act(number):
+            if number == 0:
+                return [self.say(base.adapt(name, str(place))) for name, place in places[1].items()]
+            return self.say(base)
+
+        added, *said = at_once(SLOTS, act)
+        assert added == [reference[name] for name in places[1]]
+        assert set(said) == {reference["base"]}
+
+    def test_one_that_does_not_fit_changes_nothing(self, base, places, tmp_path, reference):
+        other = trained_adapter(
+            tiny_decoder(tmp_path / "other", template=CHAT, hidden_size=64), tmp_path, "No."
+        )
+        with pytest.raises(EngineError, match=r"adapter other: .* cannot be put over this base"):
+            base.adapt("other", str(other))
+        with pytest.raises(EngineError, match="adapter ghost"):
+            base.adapt("ghost", str(tmp_path / "nothing"))
+        assert self.say(base) == reference["base"]
+
+
+def test_a_chat_model_that_is_an_adapter_comes_without_its_base(places, reference):
+    options = TransformersOptions(adapter=str(places[1]["pirate"]))
+    loaded = load_all(
+        EngineSpec("mine", "transformers", str(places[0]), slots=2, context_length=256, transformers=options)
+    )
+    assert list(loaded) == ["mine"]
+    assert Asked(loaded["mine"]).ask(QUESTION, temperature=0, max_tokens=TOKENS).text == reference["pirate"]
+    base_of(loaded["mine"]).close()
