@@ -61,6 +61,9 @@ class Data:
         default=False,
         metadata={"help": "Begin anew in a folder that holds an unfinished run (default: go on)."},
     )
+    estimate_only: bool = field(
+        default=False, metadata={"help": "Tell what memory and time it would take, and stop there."}
+    )
     early_stopping: int = field(
         default=0, metadata={"help": "Stop after so many evaluations without a better one; 0 never."}
     )

@@ -18,7 +18,10 @@ def load(arguments: Model, *, max_length: int) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     where, more = _place(arguments)
-    config = AutoConfig.from_pretrained(where, trust_remote_code=arguments.trust_remote_code, **more)
+    try:
+        config = AutoConfig.from_pretrained(where, trust_remote_code=arguments.trust_remote_code, **more)
+    except (OSError, ValueError) as error:
+        raise Refusal("model", f"{arguments.model} cannot be loaded: {error}") from None
     if getattr(config, "is_encoder_decoder", False):
         raise Refusal("model", f"{arguments.model} is an encoder-decoder; the recipe for it is seq2seq.")
     _check_positions(config, max_length)

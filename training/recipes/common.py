@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from transformers import EarlyStoppingCallback, HfArgumentParser, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 
 from training import tokenizing
 from training.data.certificate import Certificate
 from training.files import FileProblem
-from training.recipes import checkpoints, estimate, manifest
+from training.recipes import checkpoints, duration, estimate, manifest
 from training.recipes.arguments import Adapter, Data, Model, translated
 from training.recipes.progress import Progress
 from training.recipes.refusals import Refusal
@@ -86,8 +86,42 @@ def parse(
     current, notes = translated(arguments)
     for note in notes:
         sys.stderr.write(f"--{note.old} {note.new}\n")
+    found = parser(training=training, more=more, **defaults).parse_args_into_dataclasses(current)
+    told = Told(*found)
+    told.training.remove_unused_columns = False
+    told.training.label_names = ["labels"]
+    return told
+
+
+def misunderstood(
+    arguments: Sequence[str],
+    *,
+    training: type[TrainingArguments] = TrainingArguments,
+    more: type | None = None,
+    **defaults: Any,
+) -> str:
+    """What is wrong with a command line, or "". What depends on the machine, as bf16 does, is not looked at."""
+    strict = parser(training=training, more=more, **defaults)
+
+    def complain(message: str) -> NoReturn:
+        raise ValueError(message)
+
+    strict.error = complain  # type: ignore[method-assign]
+    try:
+        _, unknown = strict.parse_known_args(translated(arguments)[0])
+    except ValueError as error:
+        return str(error)
+    return f"unrecognized arguments: {' '.join(unknown)}" if unknown else ""
+
+
+def parser(
+    *,
+    training: type[TrainingArguments] = TrainingArguments,
+    more: type | None = None,
+    **defaults: Any,
+) -> HfArgumentParser:
     kinds = [Model, Data, Adapter, training, *([more] if more else [])]
-    parser = HfArgumentParser(cast("Any", kinds))
+    made = HfArgumentParser(cast("Any", kinds))
     # Where ours differ from transformers'.
     ours = {
         "logging_steps": 10,
@@ -95,12 +129,8 @@ def parse(
         "disable_tqdm": True,
         "lr_scheduler_type": "cosine",
     }
-    parser.set_defaults(**ours, **defaults)
-    found = parser.parse_args_into_dataclasses(current)
-    told = Told(*found)
-    told.training.remove_unused_columns = False
-    told.training.label_names = ["labels"]
-    return told
+    made.set_defaults(**ours, **defaults)
+    return made
 
 
 def speech_of(told: Told) -> tokenizing.Speech:
@@ -111,12 +141,16 @@ def speech_of(told: Told) -> tokenizing.Speech:
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    found: str | None = get_last_checkpoint(str(folder))
-    return found
+    """The newest that is whole. `Trainer` writes its own state last: one without it was cut off in mid-write."""
+    whole = [path for path in folder.glob("checkpoint-*") if (path / TRAINER_STATE_NAME).is_file()]
+    numbered = {int(number): path for path in whole if (number := path.name.partition("-")[2]).isdigit()}
+    return str(numbered[max(numbered)]) if numbered else None
 
 
 def begin(told: Told, settings: dict[str, Any]) -> dict[str, Any] | None:
     """What is known of an unfinished run in the folder. Only the first process writes; the others read."""
+    if told.data.estimate_only:
+        return None
     if told.first:
         return manifest.start(told.folder, settings, fresh=told.data.fresh)
     path = told.folder / manifest.RUN
@@ -137,9 +171,29 @@ def check_memory(told: Told, model: Any, tokens: int, progress: Progress) -> Non
         estimate.check(found)
 
 
-def callbacks(told: Told, speech: tokenizing.Speech, progress: Progress) -> list[Any]:
+def tell_duration(
+    told: Told, model: Any, inputs: duration.Inputs, tokens: int, lengths: Sequence[int], progress: Progress
+) -> None:
+    """Times `inputs`, which hold `tokens` of them, for a training over rows of `lengths`.
+
+    Weights that are parted among devices are not looked at: no device could hold them in one piece.
+    """
+    if told.training.deepspeed or told.training.fsdp:
+        return
+    model.to(told.training.device)
+    per_second = duration.speed(
+        model, inputs, tokens, checkpointing=bool(told.training.activation_checkpointing)
+    )
+    found = duration.estimate(lengths, told.training, per_second)
+    progress.tell("duration", **found.as_dict(), words=duration.in_words(found.seconds))
+
+
+def callbacks(told: Told, speech: tokenizing.Speech | None, progress: Progress) -> list[Any]:
+    """`speech`: how to ask the model; None where nobody can."""
     found: list[Any] = [Teller(progress)]
     if told.data.sample_prompt:
+        if speech is None:
+            raise Refusal("sample_prompt", "An encoder-decoder answers no samples on the way; leave it out.")
         found.append(Samples(speech, told.data.sample_prompt, progress))
     if told.data.early_stopping:
         if not told.data.eval_data:

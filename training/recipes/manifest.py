@@ -28,7 +28,7 @@ _SAVING = "save_strategy save_steps save_total_limit save_only_model save_on_eac
 _LOADING = (
     "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor"
 )
-_WISHES = "do_train do_eval do_predict eval_on_start fresh force restore_callback_states_from_checkpoint"
+_WISHES = "do_train do_eval do_predict eval_on_start fresh force estimate_only restore_callback_states_from_checkpoint"
 WITHOUT_INFLUENCE = frozenset(" ".join((_PLACES, _LOUDNESS, _LOGGING, _SAVING, _LOADING, _WISHES)).split())
 WITHOUT_INFLUENCE_BEGIN = ("hub_", "trackio_")
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 import torch.nn.functional as functional
@@ -52,8 +52,12 @@ class Pair(NamedTuple):
     """The reference model's log-probability of each answer."""
 
 
+ARGUMENTS: Final[dict[str, Any]] = {"more": Wish, "learning_rate": 5e-6}
+"""What `common.parse` takes beside the command line."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    return common.main(run, arguments, more=Wish, learning_rate=5e-6)
+    return common.main(run, arguments, **ARGUMENTS)
 
 
 def run(told: Told, progress: Progress) -> None:
@@ -86,6 +90,16 @@ def run(told: Told, progress: Progress) -> None:
     common.check_memory(told, model, 2 * size * max(train.lengths), progress)
     model.to(told.training.device)
     collator = PairCollator(speech.pad, told.model.attention)
+    if before is None:
+        pair = pairs[len(pairs) // 2]
+        inputs = collator([pair])
+        inputs.pop("reference")
+        # All three answers count as learnt: for DPO the third stands for the reference's pass over two.
+        lengths = [sum(map(len, each[:3])) for each in pairs]
+        common.tell_duration(told, model, inputs, sum(map(len, pair[:3])), lengths, progress)
+    if told.data.estimate_only:
+        return
+    set_seed(told.training.seed)
     pairs = with_reference(model, pairs, collator, size)
     if evaluated is not None:
         evaluated = with_reference(model, evaluated, collator, size)

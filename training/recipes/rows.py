@@ -129,6 +129,11 @@ class RowSet(Dataset[list[Example]]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def middling(self) -> int:
+        """The row of the middle length."""
+        return sorted(range(len(self)), key=lambda index: self.lengths[index])[len(self) // 2]
+
     def __getitem__(self, index: int) -> list[Example]:
         return [self._examples[number] for number in self._rows[index]]
 

@@ -10,7 +10,7 @@ added, each as the mean of all embeddings.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch.utils.data import Dataset
@@ -29,7 +29,6 @@ from training.recipes import checkpoints, common, estimate, rows
 from training.recipes.common import Told
 from training.recipes.progress import Progress
 from training.recipes.refusals import Refusal
-from training.recipes.trainer import Teller
 
 MISSING_SIGNS = ("<", "{", "\n", "}", "`", " ", "\\", "^", "\t")
 """What T5's vocabulary cannot write (FastChat adds the same)."""
@@ -51,8 +50,12 @@ class Pair(NamedTuple):
     answer: list[int]
 
 
+ARGUMENTS: Final[dict[str, Any]] = {"training": Seq2SeqTrainingArguments, "more": Speech}
+"""What `common.parse` takes beside the command line."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    return common.main(run, arguments, training=Seq2SeqTrainingArguments, more=Speech)
+    return common.main(run, arguments, **ARGUMENTS)
 
 
 def run(told: Told, progress: Progress) -> None:
@@ -78,14 +81,23 @@ def run(told: Told, progress: Progress) -> None:
         model = with_adapter(model, told)
     longest = max(len(pair.question) + len(pair.answer) for pair in train)
     common.check_memory(told, model, told.training.per_device_train_batch_size * longest, progress)
+    collator = PairCollator(int(tokenizer.pad_token_id))
+    if before is None:
+        lengths = [len(pair.question) + len(pair.answer) for pair in train]
+        some = train[len(train) // 2]
+        inputs = collator([some])
+        common.tell_duration(told, model, inputs, lengths[len(train) // 2], lengths, progress)
+    if told.data.estimate_only:
+        return
+    set_seed(told.training.seed)
     evaluated = pairs(rows.conversations(told.data.eval_data), tokenizer, speech, length)
     trainer = Seq2SeqTrainer(
         model=model,
         args=told.training,
-        data_collator=PairCollator(int(tokenizer.pad_token_id)),
+        data_collator=collator,
         train_dataset=PairSet(train),
         eval_dataset=PairSet(evaluated) if evaluated else None,
-        callbacks=[Teller(progress)],
+        callbacks=common.callbacks(told, None, progress),
     )
     trainer.remove_callback(PrinterCallback)
     last = common.last_checkpoint(told.folder) if before else None

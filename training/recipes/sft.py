@@ -9,7 +9,7 @@ fastest. A folder with an unfinished run goes on where its last checkpoint is; t
 
 import sys
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from transformers import PrinterCallback, set_seed
 
@@ -29,8 +29,12 @@ PACKED_ROWS = 4
 """Rows on which packed and unpacked losses are compared before the start."""
 
 
+ARGUMENTS: Final[dict[str, Any]] = {}
+"""What `common.parse` takes beside the command line."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    return common.main(run, arguments)
+    return common.main(run, arguments, **ARGUMENTS)
 
 
 def run(told: Told, progress: Progress) -> None:
@@ -66,19 +70,27 @@ def run(told: Told, progress: Progress) -> None:
         if not certificate.valid:
             raise Refusal("layout", f"{certificate.problem} Use --layout padded.")
 
+    collator = rows.Collator(layout, speech.pad, told.model.attention, is_windowed(model.config))
+    dataset = rows.RowSet(train.examples, layout, length, seed=told.training.seed)
+    if before is None:
+        row = dataset[dataset.middling]
+        tokens = sum(map(len, row))
+        common.tell_duration(told, model, collator([row]), tokens, dataset.lengths, progress)
+    if told.data.estimate_only:
+        return
     trainer = RowTrainer(
         layout=layout,
         model=model,
         args=told.training,
-        data_collator=rows.Collator(layout, speech.pad, told.model.attention, is_windowed(model.config)),
-        train_dataset=rows.RowSet(train.examples, layout, length, seed=told.training.seed),
+        data_collator=collator,
+        train_dataset=dataset,
         eval_dataset=(
             rows.RowSet(evaluated.examples, "padded", length, seed=0) if evaluated is not None else None
         ),
         callbacks=common.callbacks(told, speech, progress),
     )
     trainer.remove_callback(PrinterCallback)  # it would print between our lines
-    set_seed(told.training.seed)  # the probe may have drawn random numbers
+    set_seed(told.training.seed)  # what was measured may have drawn random numbers
     last = common.last_checkpoint(told.folder) if before else None
     result = trainer.train(resume_from_checkpoint=last)
     common.save(told, trainer, speech)
@@ -128,7 +140,7 @@ def _layout(
             windowed=is_windowed(model.config),
             seed=told.training.seed,
         )
-    if told.training.process_index == 0:
+    if told.first and not told.data.estimate_only:
         manifest.write(remembered, {"settings": {"layout": layout}, "measured": measured})
     progress.tell("layout", layout=layout, measured=measured, shares=_shares(train, layout, told, speech))
     return layout

@@ -89,6 +89,21 @@ def test_new_signs_begin_as_the_mean_of_all():
     assert seq2seq.add_signs(tokenizer, model) == 0
 
 
+def test_it_tells_the_time_and_stops_early(tmp_path, t5, data):
+    steps = "--eval_strategy steps --eval_steps 1 --save_strategy steps --save_steps 1 --learning_rate 0"
+    status, events = run(tmp_path, t5, data, "--eval_data", data, *steps.split(), "--early_stopping", "2")
+    assert status == 0
+    assert next(event for event in events if event["event"] == "duration")["steps"] == 8
+    # Nothing is learnt at a rate of 0: after the first evaluation two more are no better.
+    assert [event["step"] for event in events if event["event"] == "evaluation"] == [1, 2, 3]
+
+
+def test_samples_on_the_way_are_refused(tmp_path, t5, data):
+    status, events = run(tmp_path, t5, data, "--sample_prompt", "Hi")
+    assert status == 2
+    assert events[-1]["field"] == "sample_prompt"
+
+
 def test_a_decoder_alone_is_refused(tmp_path, checkpoint, data):
     status, events = run(tmp_path, checkpoint, data)
     assert status == 2

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
-from training.recipes import estimate, manifest, sft, trainer
+from training.recipes import common, estimate, manifest, sft, trainer
 
 QUICK = "--use_cpu True --max_steps 6 --per_device_train_batch_size 4 --learning_rate 0.01 --max_length 64"
 QUICK += " --logging_steps 1 --save_strategy no --report_to none"
@@ -144,6 +144,25 @@ def test_a_killed_run_goes_on_exactly_where_it_was(train, tmp_path, monkeypatch)
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-6) for name in weights[0])
 
 
+def test_a_checkpoint_that_was_cut_off_while_it_was_saved_is_passed_over(train, tmp_path, monkeypatch):
+    saving = QUICK.replace("--save_strategy no", "--save_strategy steps --save_steps 2")
+
+    def die(self, args, state, control, **more):
+        if state.global_step == 5:
+            raise Killed
+
+    monkeypatch.setattr(trainer.Teller, "on_step_end", die, raising=False)
+    with pytest.raises(Killed):
+        train(quick=saving)
+    monkeypatch.undo()
+    (tmp_path / "out" / "checkpoint-4" / "trainer_state.json").unlink()  # what is written last
+    (tmp_path / "out" / "checkpoint-4" / "optimizer.pt").write_bytes(b"half of it")
+
+    status, resumed = train(quick=saving)
+    assert status == 0
+    assert told(resumed, "training")[0]["step"] == 2
+
+
 def test_it_does_not_go_on_under_other_settings(train, tmp_path):
     train()
     (tmp_path / "out" / "manifest.json").unlink()
@@ -168,6 +187,34 @@ def test_without_a_certificate_it_refuses(train, tmp_path):
     assert told(events, "refused")[0]["field"] == "template"
     assert "never learn to stop" in told(events, "refused")[0]["message"]
     assert not (tmp_path / "out").exists()
+
+
+def test_it_tells_memory_and_time_before_the_first_step(train):
+    _, events = train("--num_train_epochs", "2", quick=QUICK.replace("--max_steps 6", ""))
+    kinds = [event["event"] for event in events]
+    assert kinds.index("estimate") < kinds.index("duration") < kinds.index("training")
+    duration = told(events, "duration")[0]
+    assert duration["steps"] == told(events, "training")[0]["steps"] == 12
+    # All rows twice; two hundredths for rounding.
+    tokens = 2 * told(events, "start")[0]["data"]["tokens"]
+    assert duration["tokens"] == pytest.approx(tokens, rel=0.02)
+    assert duration["seconds"] > 0
+    assert duration["words"].startswith("about ")
+
+
+def test_an_estimate_alone_trains_and_leaves_nothing(train, tmp_path):
+    status, events = train("--estimate_only", "True")
+    assert status == 0
+    assert events[-1]["event"] == "duration"
+    assert not told(events, "training")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_estimate_changes_nothing_of_what_is_learnt(train, monkeypatch):
+    _, with_it = train("--method", "lora", "--lora_dropout", "0.5", folder="with")
+    monkeypatch.setattr(common, "tell_duration", lambda *args: None)
+    _, without = train("--method", "lora", "--lora_dropout", "0.5", folder="without")
+    assert losses(with_it) == losses(without)
 
 
 def test_without_memory_it_refuses_with_what_helps(train, monkeypatch):

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chatsite.accounts.models import User
+from training.commands import cloud
 from training.models import Job
 from workers.models import ApiFile, ChatModel
 
@@ -57,11 +58,14 @@ class Command(BaseCommand):
             metavar="NAME",
             help="A judge, or a chat model that judges; may be repeated. Without, the answers are kept alone.",
         )
+        cloud.add_arguments(verbs.add_parser("cloud", help=cloud.HELP, description=cloud.HELP))
 
     def handle(self, *args: object, verb: str, **options: Any) -> None:
         actions = {"worker": self._worker, "start": self._start, "list": self._list, "show": self._show}
         actions |= {"logs": self._logs, "publish": self._publish, "evaluate": self._evaluate}
-        if verb in actions:
+        if verb == "cloud":
+            cloud.handle(self.stdout, options)
+        elif verb in actions:
             actions[verb](options)
         else:
             self._change(verb, options)

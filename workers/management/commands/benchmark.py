@@ -30,7 +30,8 @@ class Command(BaseCommand):
         "`api`: requests a second and latency of its endpoints. "
         "`streams`: how many streams at once hold, on the scripted engine. `memory`: of the idle stack. "
         "`board`: the leaderboard with many votes. "
-        "`evaluate`: the time that an evaluation's numbers take, or how busy it keeps an engine."
+        "`evaluate`: the time that an evaluation's numbers take, or how busy it keeps an engine. "
+        "`train`: what the training recipes learn per second, beside FastChat's and TRL."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -54,6 +55,8 @@ class Command(BaseCommand):
         board.add_argument("--votes", type=int, default=20_000, help="(default: %(default)s)")
         votes = import_module("arena.benchmarks.ratings")  # by name: nothing below the arena knows it
         votes.add_arguments(kinds.add_parser("ratings", help=votes.HELP))
+        training = import_module("training.benchmarks.arguments")  # by name, too
+        training.add_arguments(kinds.add_parser("train", help=training.HELP))
         torch_ = kinds.add_parser(
             "engine", help="The transformers engine beside plain ways to run the same weights."
         )
@@ -100,6 +103,9 @@ class Command(BaseCommand):
     def handle(self, *args: object, kind: str, **options: Any) -> None:
         if kind == "ratings":  # arrays alone: no stack, no data
             self._ratings(options)
+            return
+        if kind == "train":
+            self._train(options)
             return
         if kind == "engine":  # weights alone
             self._engine(options)
@@ -225,6 +231,18 @@ class Command(BaseCommand):
     def _ratings(self, options: dict[str, Any]) -> None:
         try:
             holds = import_module("arena.benchmarks.ratings").measure(options, self._say)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        if not holds:
+            raise CommandError("A target was missed; see the rows above.")
+
+    def _train(self, options: dict[str, Any]) -> None:
+        try:
+            throughput = import_module("training.benchmarks.throughput")
+        except ImportError as error:
+            raise CommandError(f"This needs pip install 'chatsite[train]' ({error}).") from error
+        try:
+            holds = throughput.measure(options, self._say)
         except ValueError as error:
             raise CommandError(str(error)) from error
         if not holds:
