@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from transformers import EarlyStoppingCallback, HfArgumentParser, Trainer, TrainingArguments
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 
 from training import tokenizing
@@ -40,7 +45,16 @@ class Told:
 
     @property
     def distributed(self) -> bool:
-        return self.training.world_size > 1 or bool(self.training.deepspeed) or bool(self.training.fsdp)
+        return self.training.world_size > 1 or self.sharded
+
+    @property
+    def sharded(self) -> bool:
+        """Whether devices share the optimizer and gradients among them."""
+        return bool(self.training.deepspeed or self.training.fsdp)
+
+    @property
+    def sharded_weights(self) -> bool:
+        return is_deepspeed_zero3_enabled() or bool(self.training.fsdp)
 
     @property
     def mixed(self) -> bool:
@@ -68,6 +82,7 @@ def main(
     told = parse(sys.argv[1:] if arguments is None else arguments, training=training, more=more, **defaults)
     progress = Progress(told.data.progress, first=told.first)
     try:
+        check_reports(told)
         run(told, progress)
     except Refusal as refusal:
         progress.tell("refused", field=refusal.field, message=str(refusal))
@@ -133,6 +148,18 @@ def parser(
     return made
 
 
+def check_reports(told: Told) -> None:
+    """Raises `Refusal` for a logbook that is not installed, which would come to light only after all was loaded."""
+    here = get_available_reporting_integrations()
+    for name in told.training.report_to or ():
+        if name != "none" and name not in here:
+            known = name in INTEGRATION_TO_CALLBACK
+            remedy = (
+                f"pip install {name}, or --report_to none" if known else f"take {', '.join(here)} or none"
+            )
+            raise Refusal("report_to", f"{name} is not {'installed' if known else 'known'} here: {remedy}.")
+
+
 def speech_of(told: Told) -> tokenizing.Speech:
     try:
         return tokenizing.load(told.model.model, told.model.template)
@@ -164,7 +191,8 @@ def check_memory(told: Told, model: Any, tokens: int, progress: Progress) -> Non
         tokens=tokens,
         checkpointing=bool(told.training.activation_checkpointing),
         mixed=told.mixed,
-        shards=told.training.world_size if told.training.deepspeed or told.training.fsdp else 1,
+        shards=told.training.world_size if told.sharded else 1,
+        weight_shards=told.training.world_size if told.sharded_weights else 1,
     )
     progress.tell("estimate", **found.as_dict())
     if not told.data.force:
@@ -178,7 +206,7 @@ def tell_duration(
 
     Weights that are parted among devices are not looked at: no device could hold them in one piece.
     """
-    if told.training.deepspeed or told.training.fsdp:
+    if told.sharded_weights:
         return
     model.to(told.training.device)
     per_second = duration.speed(

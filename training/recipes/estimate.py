@@ -27,6 +27,8 @@ class Estimate:
     activations: int
     logits: int
     free: int
+    loaded: int = 0
+    """Of the weights, what is on the device already and is not free any more."""
 
     @property
     def needed(self) -> int:
@@ -34,25 +36,32 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
-        # The weights are there already.
-        return self.needed - self.weights <= self.free * ROOM
+        return self.needed - self.loaded <= self.free * ROOM
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "needed": self.needed, "fits": self.fits}
 
 
 def estimate(
-    model: Any, *, tokens: int, checkpointing: bool, mixed: bool, shards: int = 1, optimizer_bytes: int = 8
+    model: Any,
+    *,
+    tokens: int,
+    checkpointing: bool,
+    mixed: bool,
+    shards: int = 1,
+    weight_shards: int = 1,
+    optimizer_bytes: int = 8,
 ) -> Estimate:
     """For a loaded model with `tokens` in a batch on each device.
 
-    `mixed`: computes in 16 bits. `shards`: devices that share gradients and optimizer. `optimizer_bytes`: per trained
-    parameter; Adam keeps two numbers of 32 bits.
+    `mixed`: computes in 16 bits. `shards`: devices that share gradients and optimizer; `weight_shards`: the weights.
+    `optimizer_bytes`: per trained parameter; Adam keeps two numbers of 32 bits.
     """
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    weights = sum(_count(parameter) * parameter.element_size() for parameter in model.parameters())
+    weights //= weight_shards
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gradients = sum(parameter.numel() * parameter.element_size() for parameter in trained)
-    states = sum(parameter.numel() for parameter in trained) * optimizer_bytes
+    gradients = sum(_count(parameter) * parameter.element_size() for parameter in trained)
+    states = sum(_count(parameter) for parameter in trained) * optimizer_bytes
     layers, hidden, vocabulary = _shape(model)
     width = 1 if mixed else 2  # of 16 bits
     per_token = 34 * hidden * width
@@ -65,6 +74,7 @@ def estimate(
         # In 32 bits, with their gradients.
         logits=tokens * vocabulary * 4 * 2,
         free=free_memory(),
+        loaded=weights if _is_in_place(model) else 0,
     )
 
 
@@ -97,6 +107,17 @@ def peak_memory() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     return int(psutil.Process().memory_info().rss)
+
+
+def _count(parameter: Any) -> int:
+    """Of the whole parameter: under ZeRO-3 only a part of it is here from the beginning."""
+    return int(getattr(parameter, "ds_numel", 0) or parameter.numel())
+
+
+def _is_in_place(model: Any) -> bool:
+    """Whether the weights lie where the training will be, so that they are not free any more."""
+    kinds = {parameter.device.type for parameter in model.parameters()}
+    return kinds == {"cuda" if torch.cuda.is_available() else "cpu"}
 
 
 def _shape(model: Any) -> tuple[int, int, int]:

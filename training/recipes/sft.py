@@ -17,7 +17,7 @@ from training import tokenizing
 from training.data import packing
 from training.data.certificate import packed_check
 from training.data.packing import Layout
-from training.recipes import checkpoints, common, manifest, probe, rows
+from training.recipes import checkpoints, common, heads, manifest, probe, rows
 from training.recipes.common import Told
 from training.recipes.progress import Progress
 from training.recipes.refusals import Refusal
@@ -63,8 +63,8 @@ def run(told: Told, progress: Progress) -> None:
     longest = min(length, max(train.lengths))
     common.check_memory(told, model, told.training.per_device_train_batch_size * longest, progress)
     layout = _layout(told, model, speech, train, before, progress)
+    some = sorted(train.examples, key=len)[:PACKED_ROWS]
     if layout != "padded":
-        some = sorted(train.examples, key=len)[:PACKED_ROWS]
         packed, unpacked = (losses(model, some, kind, pad=speech.pad) for kind in (layout, _PADDED))
         certificate = certificate.with_check(packed_check(packed, unpacked))
         if not certificate.valid:
@@ -78,8 +78,11 @@ def run(told: Told, progress: Progress) -> None:
         common.tell_duration(told, model, collator([row]), tokens, dataset.lengths, progress)
     if told.data.estimate_only:
         return
+    # Parted weights (ZeRO-3) cannot be asked before the trainer has them.
+    head = None if told.sharded_weights else heads.usable(model, collator([[example] for example in some]))
     trainer = RowTrainer(
         layout=layout,
+        head=head,
         model=model,
         args=told.training,
         data_collator=collator,

@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
 from training.data.packing import IGNORED, Layout
+from training.recipes import heads
 from training.recipes.estimate import peak_memory
 from training.recipes.progress import Progress
 from training.recipes.rows import GroupedSampler, RowSet
@@ -21,9 +22,10 @@ NEW_TOKENS = 48
 class RowTrainer(Trainer):
     """Counts supervised tokens, and draws rows of like length together where they are padded."""
 
-    def __init__(self, *, layout: Layout, **more: Any):
+    def __init__(self, *, layout: Layout, head: Any = None, **more: Any):
+        """`head`: the model's last layer, to be asked only where something is learnt (see `heads`)."""
         super().__init__(**more)
-        self._layout = layout
+        self._layout, self._head = layout, head
         self._supervised = self._processed = 0
         self._since = time.monotonic()
 
@@ -43,6 +45,13 @@ class RowTrainer(Trainer):
         self._processed += labels.numel()
         loss: torch.Tensor = super().training_step(model, inputs, *args, **more)
         return loss
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **more: Any) -> Any:
+        if self._head is None:
+            return super().compute_loss(model, inputs, *args, **more)
+        narrowed, learnt = heads.narrow(inputs)
+        with heads.only(self._head, learnt):
+            return super().compute_loss(model, narrowed, *args, **more)
 
     def log(self, logs: dict[str, float], *args: Any, **more: Any) -> None:
         if "loss" in logs:

@@ -1,6 +1,7 @@
 """The recipe on a tiny model, in this process."""
 
 import json
+import struct
 
 import pytest
 
@@ -223,6 +224,41 @@ def test_without_memory_it_refuses_with_what_helps(train, monkeypatch):
     assert status == 2
     assert "--method lora or qlora" in told(events, "refused")[0]["message"]
     assert train("--force", "True", "--fresh", "True")[0] == 0
+
+
+def test_its_losses_are_in_tensorboards_files(train, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
+    status, events = train("--report_to", "tensorboard")
+    assert status == 0
+    found = scalars(tmp_path / "board")
+    assert [round(value, 4) for value in found["train/loss"]] == [round(loss, 4) for loss in losses(events)]
+    assert len(found["train/supervised_tokens_per_second"]) == 6
+
+
+def scalars(folder):
+    """Tag → values of the event files: records of a length (8 bytes), its checksum (4), the event, its checksum (4)."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = {}
+    for path in sorted(folder.rglob("*tfevents*")):
+        content, at = path.read_bytes(), 0
+        while at < len(content):
+            (length,) = struct.unpack_from("<Q", content, at)
+            event = Event.FromString(content[at + 12 : at + 12 + length])
+            at += length + 16
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append(value.simple_value)
+    return found
+
+
+@pytest.mark.parametrize(("name", "reason"), [("flyte", "flyte is not installed"), ("my_board", "not known")])
+def test_a_logbook_that_is_not_there_is_refused_at_once(train, tmp_path, name, reason):
+    status, events = train("--report_to", name)
+    assert status == 2
+    assert told(events, "refused")[0]["field"] == "report_to"
+    assert reason in told(events, "refused")[0]["message"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_rows_without_loss_are_left_out_and_counted(train, tmp_path, data):
