@@ -3,7 +3,8 @@
     python -m training.recipes.preference --model FOLDER --data pairs.jsonl --output_dir out --method lora --loss dpo
 
 The reference model's log-probabilities are computed once before the first step, so no second model is held. Both losses
-are written down here: they are a few lines, and need neither TRL nor datasets.
+are written down here: they are a few lines, and need neither TRL nor datasets. With
+`--trainer trl` TRL's trainer optimises the same rows.
 """
 
 import sys
@@ -24,13 +25,15 @@ from training.data.packing import IGNORED
 from training.data.records import BadRow, Conversation, Message, Preference
 from training.files import FileProblem
 from training.preparing import records
-from training.recipes import checkpoints, common, rows
+from training.recipes import checkpoints, common, rows, with_trl
 from training.recipes.common import Told
 from training.recipes.progress import Progress
 from training.recipes.refusals import Refusal
 from training.recipes.rows import Rows
 from training.recipes.tensors import model_inputs
 from training.tokenizing import Speech
+
+TRAINERS = ("own", "trl")
 
 
 @dataclass
@@ -41,6 +44,9 @@ class Wish:
     beta: float = field(default=0.1, metadata={"help": "How dear it is to leave the reference model."})
     desirable_weight: float = field(default=1.0, metadata={"help": "KTO: of preferred answers."})
     undesirable_weight: float = field(default=1.0, metadata={"help": "KTO: of the others."})
+    trainer: str = field(
+        default="own", metadata={"help": "own, or trl: TRL's trainer, if installed.", "choices": TRAINERS}
+    )
 
 
 class Pair(NamedTuple):
@@ -65,6 +71,12 @@ def run(told: Told, progress: Progress) -> None:
     wish: Wish = told.more
     if wish.beta <= 0:
         raise Refusal("beta", "beta must be above 0.")
+    if told.sharded_weights:
+        raise Refusal(
+            "deepspeed" if told.training.deepspeed else "fsdp",
+            "The reference is asked before the first step, for which each device needs the whole weights. "
+            "Take ZeRO-2 (training/recipes/configs/zero2.json), or --method lora or qlora.",
+        )
     speech = common.speech_of(told)
     found = _preferences(told.data.data, told.data.limit)
     certificate = _certified(speech, found)
@@ -100,18 +112,8 @@ def run(told: Told, progress: Progress) -> None:
     if told.data.estimate_only:
         return
     set_seed(told.training.seed)
-    pairs = with_reference(model, pairs, collator, size)
-    if evaluated is not None:
-        evaluated = with_reference(model, evaluated, collator, size)
-    trainer = PreferenceTrainer(
-        wish=wish,
-        model=model,
-        args=told.training,
-        data_collator=collator,
-        train_dataset=PairSet(pairs),
-        eval_dataset=None if evaluated is None else PairSet(evaluated),
-        callbacks=common.callbacks(told, speech, progress),
-    )
+    make = _by_trl if wish.trainer == "trl" else _own
+    trainer = make(told, model, speech, collator, pairs, evaluated, common.callbacks(told, speech, progress))
     trainer.remove_callback(PrinterCallback)
     last = common.last_checkpoint(told.folder) if before else None
     result = trainer.train(resume_from_checkpoint=last)
@@ -265,6 +267,55 @@ def with_reference(model: Any, pairs: Sequence[Pair], collator: PairCollator, si
         found += [pair._replace(reference=tuple(value)) for pair, value in zip(part, values, strict=True)]
     model.train(was_training)
     return found
+
+
+def _own(
+    told: Told,
+    model: Any,
+    speech: Speech,
+    collator: PairCollator,
+    pairs: Sequence[Pair],
+    evaluated: Sequence[Pair] | None,
+    callbacks: list[Any],
+) -> Trainer:
+    size = told.training.per_device_train_batch_size
+    asked = [with_reference(model, some, collator, size) for some in (pairs, evaluated or [])]
+    return PreferenceTrainer(
+        wish=told.more,
+        model=model,
+        args=told.training,
+        data_collator=collator,
+        train_dataset=PairSet(asked[0]),
+        eval_dataset=None if evaluated is None else PairSet(asked[1]),
+        callbacks=callbacks,
+    )
+
+
+def _by_trl(
+    told: Told,
+    model: Any,
+    speech: Speech,
+    collator: PairCollator,
+    pairs: Sequence[Pair],
+    evaluated: Sequence[Pair] | None,
+    callbacks: list[Any],
+) -> Trainer:
+    """TRL puts the adapter on by itself."""
+    wish: Wish = told.more
+    adapter = None if told.model.method == "full" else model.peft_config["default"]
+    wanted = with_trl.Wanted(wish.loss, wish.beta, wish.desirable_weight, wish.undesirable_weight)
+    made: Trainer = with_trl.trainer(
+        wanted,
+        told.training,
+        model=model if adapter is None else model.unload(),
+        adapter=adapter,
+        tokenizer=speech.tokenizer,
+        max_length=told.data.max_length,
+        pairs=pairs,
+        evaluated=evaluated,
+        callbacks=callbacks,
+    )
+    return made
 
 
 def _preferences(files: Sequence[str], limit: int) -> list[Preference]:

@@ -94,6 +94,37 @@ def test_it_is_measured_on_pairs_that_it_does_not_learn(tmp_path, checkpoint, pa
     assert measured[-1][1] < measured[0][1]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--loss", "dpo"], ["--loss", "kto"], ["--method", "lora", "--lora_r", "4"]]
+)
+def test_trl_learns_the_same_rows(tmp_path, checkpoint, pairs, arguments):
+    pytest.importorskip("trl")
+    status, events = run(tmp_path, checkpoint, pairs, *arguments, "--trainer", "trl")
+    assert status == 0
+    logs = [event for event in events if event["event"] == "log"]
+    assert len(logs) == 8
+    assert logs[0]["margin"] == pytest.approx(0, abs=1e-3)
+    assert logs[-1]["margin"] > 0.01
+    assert logs[-1]["loss"] < logs[0]["loss"]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert ("adapter_model.safetensors" if "lora" in arguments else "model.safetensors") in names
+    assert "manifest.json" in names
+    assert "ref" not in names  # no second adapter is left lying about
+
+
+def test_trls_dpo_is_ours(tmp_path, checkpoint, pairs):
+    """On the same pairs in the same batch both begin with the same loss and go down alike."""
+    pytest.importorskip("trl")
+    whole = ["--per_device_train_batch_size", "8", "--learning_rate", "0.001"]
+    _, own = run(tmp_path, checkpoint, pairs, *whole)
+    _, theirs = run(tmp_path, checkpoint, pairs, *whole, "--trainer", "trl", "--fresh", "True")
+    first, second = (
+        [event["loss"] for event in events if event["event"] == "log"] for events in (own, theirs[len(own) :])
+    )
+    assert len(first) == len(second) == 8
+    assert second == pytest.approx(first, abs=1e-4)
+
+
 def test_only_the_two_answers_carry_loss(checkpoint, tmp_path):
     from training import tokenizing
     from training.data.masking import Masker
