@@ -38,7 +38,17 @@ def load(arguments: Model, *, max_length: int) -> Any:
         )
     except (OSError, ValueError, ImportError) as error:
         raise Refusal("model", f"{arguments.model} cannot be loaded: {error}") from None
+    if arguments.method == "qlora":
+        _keep_trainable(model)
     return _plain(model) if "gguf_file" in more else model
+
+
+def _keep_trainable(model: Any) -> None:
+    """On processors with AVX512-BF16, bitsandbytes repacks 4-bit weights at the first evaluation into a form without
+    gradients, and all training behind it would be lost. It asks each layer whether it may."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _plain(model: Any) -> Any:

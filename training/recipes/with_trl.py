@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from training.data.masking import Example
 from training.recipes.refusals import Refusal
@@ -68,10 +68,6 @@ def trainer(
         def _prepare_dataset(self, dataset: Any, *args: Any, **more: Any) -> Any:
             return dataset  # they are tokens already
 
-        def log(self, logs: dict[str, float], *args: Any, **more: Any) -> None:
-            renamed = {ours: logs[theirs] for theirs, ours in ANSWERS.items() if theirs in logs}
-            super().log({**logs, **renamed}, *args, **more)
-
     more: dict[str, Any] = {"beta": wanted.beta, "max_length": max_length}
     if kto:
         more |= {
@@ -89,8 +85,16 @@ def trainer(
         eval_dataset=datasets.Dataset.from_list(list(rows(evaluated))) if evaluated else None,
         processing_class=tokenizer,
         peft_config=adapter,
-        callbacks=callbacks,
+        callbacks=[Renaming(), *callbacks],
     )
+
+
+class Renaming(TrainerCallback):
+    """In front of the other callbacks, which read the same dictionary."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+        logs = logs if logs is not None else {}
+        logs.update({ours: logs[theirs] for theirs, ours in ANSWERS.items() if theirs in logs})
 
 
 def dpo_rows(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:

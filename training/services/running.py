@@ -214,11 +214,21 @@ def _tell(job: Job, event: dict[str, Any], folder: Path) -> None:
             if isinstance(needed, int) and isinstance(free, int):
                 text = f"It needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
                 jobs.note(job=job, message=text, data=values)
+        case "duration":
+            _tell_duration(job, values)
         case "checkpoint":
             path = folder / recipes.OUTPUT / str(values.get("name"))
             jobs.add_checkpoint(job=job, step=int(values["step"]), path=str(path))
         case "refused":
             jobs.fail(job=job, code="refused", message=str(values.get("message")), param=values.get("field"))
+
+
+def _tell_duration(job: Job, values: dict[str, Any]) -> None:
+    seconds = values.get("seconds")
+    if isinstance(seconds, int | float):
+        text = f"It will take {values.get('words')}: {values.get('steps')} steps"
+        jobs.note(job=job, message=text, data=values)
+        jobs.expect(job=job, finish=timezone.now() + timedelta(seconds=seconds))
 
 
 def _tell_step(job: Job, values: dict[str, Any]) -> None:

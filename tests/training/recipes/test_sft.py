@@ -94,12 +94,15 @@ def test_a_merged_adapter_says_what_the_adapter_says(train, tmp_path, checkpoint
         assert torch.allclose(adapted(ids).logits, merged(ids).logits, atol=1e-4)
 
 
-def test_four_bits_learn_on_a_processor_too(train, tmp_path):
+def test_four_bits_learn_on_a_processor_too(train, tmp_path, data):
+    """Also behind an evaluation, after which bitsandbytes would give weights of this shape no gradients any more."""
     pytest.importorskip("peft")
     pytest.importorskip("bitsandbytes")
-    status, events = train("--method", "qlora", "--learning_rate", "0.05")
+    looks = ["--eval_data", data, "--eval_strategy", "steps", "--eval_steps", "1"]
+    status, events = train("--method", "qlora", "--learning_rate", "0.05", *looks)
     assert status == 0
-    assert losses(events)[-1] < losses(events)[0]
+    assert losses(events)[-1] < losses(events)[1] < losses(events)[0]
+    assert len(told(events, "evaluation")) == 6
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
 
 

@@ -3,13 +3,17 @@
 import json
 import threading
 import time
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from tests.factories import make_chat_model, make_user
+from training.management.commands import train
 from training.models import Job
 from training.services import device, jobs, recipes, running
 from workers.models import ApiFile, ChatModel
@@ -297,6 +301,17 @@ def test_what_it_will_need_is_told(recipe):
 
 
 @pytest.mark.django_db
+def test_how_long_it_will_take_is_told_and_expected(recipe, monkeypatch):
+    expected = []
+    monkeypatch.setattr(jobs, "expect", lambda *, job, finish: expected.append(finish))
+    recipe(events=[{"event": "duration", "steps": 22, "seconds": 300.0, "words": "about 5 minutes"}])
+    before = timezone.now()
+    job = ended(make_job())
+    assert "It will take about 5 minutes: 22 steps" in messages(job)
+    assert before + timedelta(seconds=300) <= expected[0] <= timezone.now() + timedelta(seconds=300)
+
+
+@pytest.mark.django_db
 def test_preferences_have_their_own_recipe(tmp_path):
     job = make_job(method="dpo", hyperparameters={"beta": 0.3})
     command = " ".join(recipes.prepare(job=job, folder=tmp_path / "run"))
@@ -357,6 +372,65 @@ def test_a_job_goes_from_command_to_catalog(recipe, data):
     assert ChatModel.objects.get(name=job.fine_tuned_model).published
     with pytest.raises(CommandError, match="too late to cancel"):
         call("cancel", public_id)
+
+
+class Meanwhile:
+    """In place of the module `time` of the command: what a worker does while the command waits, one part a nap."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self, *parts):
+        self._parts = list(parts)
+
+    def sleep(self, seconds: float) -> None:
+        assert self._parts, "it waits longer than for the first step"
+        self._parts.pop(0)(Job.objects.latest("pk"))
+
+
+def watched(monkeypatch, data, *parts) -> str:
+    if not ChatModel.objects.filter(name="base").exists():
+        make_chat_model("base", engine="llama_cpp", checkpoint="/srv/base.gguf")
+    make_user("boss", is_superuser=True)
+    monkeypatch.setattr(train, "time", Meanwhile(*parts))
+    return call("start", "--model", "base", "--data", str(data), "--watch")
+
+
+def begins(job):
+    assert jobs.begin(job=job)
+
+
+def tells(event):
+    return lambda job: running._tell(job, event, Path("/nowhere"))
+
+
+@pytest.mark.django_db
+def test_the_command_waits_for_the_estimate_of_memory_and_time(monkeypatch, data):
+    text = watched(
+        monkeypatch,
+        data,
+        begins,
+        tells({"event": "estimate", "needed": 3 * 2**30, "free": 8 * 2**30}),
+        tells({"event": "duration", "steps": 22, "seconds": 300.0, "words": "about 5 minutes"}),
+        tells(STEP),
+    )
+    assert text.index("about 3.0 GiB") < text.index("It will take about 5 minutes") < text.index("Step 1/2")
+
+
+@pytest.mark.django_db
+def test_the_command_tells_the_remedy_of_a_refusal(monkeypatch, data):
+    refused = {
+        "event": "refused",
+        "field": "per_device_train_batch_size",
+        "message": "A smaller batch helps.",
+    }
+    with pytest.raises(CommandError, match=r"A smaller batch helps\."):
+        watched(monkeypatch, data, begins, tells(refused))
+
+
+@pytest.mark.django_db
+def test_the_command_does_not_wait_for_a_busy_device(monkeypatch, data, recipe):
+    begins(make_job(make_user("other")))
+    assert "until the device is free" in watched(monkeypatch, data)
 
 
 @pytest.mark.django_db

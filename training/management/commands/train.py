@@ -3,7 +3,8 @@
 import json
 import shutil
 import tempfile
-from argparse import ArgumentParser
+import time
+from argparse import ArgumentParser, BooleanOptionalAction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from workers.models import ApiFile, ChatModel
 
 MOST_HELD_OUT = 50
 """Percent."""
+LOOK_SECONDS = 0.5
+WATCH_SECONDS = 300
+"""How long `train start --watch` waits for the first step; weights have to be loaded first."""
 
 
 class Command(BaseCommand):
@@ -112,6 +116,27 @@ class Command(BaseCommand):
         if job.error:
             raise CommandError(f"{job.public_id}: {job.error['message']} (`manage.py train worker`)")
         self.stdout.write(job.public_id)
+        if options["watch"] or (options["watch"] is None and self.stdout.isatty()):
+            self._watch_begin(job)
+
+    def _watch_begin(self, job: Job) -> None:
+        """Pass on what is told before the first step, memory and time among it. Raises `CommandError` for a refusal."""
+        seen, patience = 0, time.monotonic() + WATCH_SECONDS
+        while time.monotonic() < patience:
+            job.refresh_from_db()
+            for event in job.events.filter(pk__gt=seen).order_by("pk"):
+                self.stdout.write(event.message)
+                seen = event.pk
+                if event.kind == "metrics":
+                    return
+            if job.error:
+                raise CommandError(f"{job.public_id}: {job.error['message']}")
+            if not job.open:
+                return
+            if job.status == Job.Status.QUEUED and Job.objects.filter(status=Job.Status.RUNNING).exists():
+                self.stdout.write("It waits until the device is free; `train show` tells how it goes.")
+                return
+            time.sleep(LOOK_SECONDS)
 
     def _list(self, options: dict[str, Any]) -> None:
         for job in Job.objects.select_related("owner"):
@@ -213,6 +238,11 @@ def _add_start(parser: ArgumentParser) -> None:
     parser.add_argument("--learning-rate-multiplier", type=float, help="Default: 1, which is 2e-4.")
     parser.add_argument("--suffix", default="", help="Part of the new chat model's name.")
     parser.add_argument("--seed", type=int)
+    parser.add_argument(
+        "--watch",
+        action=BooleanOptionalAction,
+        help="Wait for the estimate of memory and time (default: at a terminal).",
+    )
     parser.add_argument("--owner", default="", help="Whose job it is; default: the first administrator.")
 
 
