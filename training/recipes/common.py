@@ -121,7 +121,7 @@ def misunderstood(
     def complain(message: str) -> NoReturn:
         raise ValueError(message)
 
-    strict.error = complain  # type: ignore[method-assign]
+    strict.error = complain
     try:
         _, unknown = strict.parse_known_args(translated(arguments)[0])
     except ValueError as error:

@@ -58,15 +58,14 @@ def trainer(
             "trainer", "TRL is not installed: pip install 'chatsite[trl]', or leave --trainer out."
         ) from None
     kto = wanted.loss == "kto"
-    kind, settings = (trl.KTOTrainer, trl.KTOConfig) if kto else (trl.DPOTrainer, trl.DPOConfig)
+    kind: Any = trl.KTOTrainer if kto else trl.DPOTrainer
+    settings = trl.KTOConfig if kto else trl.DPOConfig
     rows = kto_rows if kto else dpo_rows
     if kto and training.per_device_train_batch_size < 2:
         # A row's answer is compared with its neighbour's.
         raise Refusal("per_device_train_batch_size", "TRL's KTO needs batches of 2 at least.")
 
-    class OnOurRows(kind):
-        def _prepare_dataset(self, dataset: Any, *args: Any, **more: Any) -> Any:
-            return dataset  # they are tokens already
+    on_our_rows = type("OnOurRows", (AsGiven, kind), {})
 
     more: dict[str, Any] = {"beta": wanted.beta, "max_length": max_length}
     if kto:
@@ -78,7 +77,7 @@ def trainer(
     if adapter is None:
         more["precompute_ref_log_probs"] = True
     datasets.disable_progress_bars()
-    return OnOurRows(
+    return on_our_rows(
         model=model,
         args=settings(**{**_given(training), **more}),
         train_dataset=datasets.Dataset.from_list(list(rows(pairs))),
@@ -87,6 +86,13 @@ def trainer(
         peft_config=adapter,
         callbacks=[Renaming(), *callbacks],
     )
+
+
+class AsGiven:
+    """In front of a TRL trainer: its rows are tokens already."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **more: Any) -> Any:
+        return dataset
 
 
 class Renaming(TrainerCallback):

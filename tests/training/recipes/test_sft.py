@@ -243,7 +243,7 @@ def scalars(folder):
     """Tag → values of the event files: records of a length (8 bytes), its checksum (4), the event, its checksum (4)."""
     from tensorboardX.proto.event_pb2 import Event
 
-    found = {}
+    found: dict[str, list[float]] = {}
     for path in sorted(folder.rglob("*tfevents*")):
         content, at = path.read_bytes(), 0
         while at < len(content):
