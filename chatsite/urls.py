@@ -1,8 +1,9 @@
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from chatsite.accounts.views.login import admin_login
 from workers.api import health
+from workers.api.reference.views import reference
 from workers.api.tokens.views import TokenCheckView
 
 urlpatterns = [
@@ -13,6 +14,7 @@ urlpatterns = [
     path("v1/", include("training.api.urls")),  # first: it can delete models as well
     path("v1/", include("workers.api.urls")),
     path("api/v1/token_check", TokenCheckView.as_view(), name="token_check"),  # FastChat's clients ask there
+    re_path(r"^docs/api/?$", reference, name="api_reference"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("", include("chatsite.accounts.urls")),

@@ -8,7 +8,7 @@ from training.models import Checkpoint, Job, JobEvent
 from training.services import jobs
 from workers.api import metadata
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, text
+from workers.api.fields import Fields, Whole, neutral_only, text
 
 HONOURED: Final = frozenset(
     {"model", "training_file", "validation_file", "hyperparameters", "method", "suffix", "seed", "metadata"}
@@ -20,6 +20,10 @@ LIMITS: Final[dict[str, tuple[float, float]]] = {
 }
 DPO_LIMITS: Final = {**LIMITS, "beta": (0.0001, 2)}
 LONGEST_SUFFIX: Final = 64
+SUFFIX: Final = r"^([._-]*[A-Za-z0-9][A-Za-z0-9._-]*)?$"
+"""What `jobs.is_suffix` takes, for the document."""
+SEED: Final[Whole] = {"minimum": 0, "maximum": 2**31 - 1}
+UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {"integrations": ([],)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,8 @@ class JobRequest:
 def parse(body: dict[str, Any]) -> JobRequest:
     """Raises `InvalidParameter` for the first thing that is wrong."""
     fields = Fields(body)
-    for name in ("integrations",):
-        if fields.get(name):
-            raise InvalidParameter(name, "is not supported here. Leave it out.", code="unsupported_parameter")
-    fields.refuse_unknown(HONOURED | {"integrations"})
+    fields.refuse_unknown(HONOURED | UNSUPPORTED.keys())
+    neutral_only(fields, UNSUPPORTED)
     method, hyperparameters = _method(fields)
     return JobRequest(
         model=text(fields.required("model"), "model", longest=200),
@@ -49,7 +51,7 @@ def parse(body: dict[str, Any]) -> JobRequest:
         method=method,
         hyperparameters=hyperparameters,
         suffix=_suffix(fields.text("suffix", longest=LONGEST_SUFFIX) or ""),
-        seed=fields.integer("seed", minimum=0, maximum=2**31 - 1),
+        seed=fields.integer("seed", **SEED),
         metadata=metadata.read(fields.get("metadata")),
     )
 
@@ -57,7 +59,9 @@ def parse(body: dict[str, Any]) -> JobRequest:
 def _method(fields: Fields) -> tuple[str, dict[str, Any]]:
     old = fields.get("hyperparameters")
     if fields.get("method") is None:
-        return Job.Method.SUPERVISED, _hyperparameters(old or {}, "hyperparameters", LIMITS)
+        return Job.Method.SUPERVISED, _hyperparameters(
+            fields.get_or("hyperparameters", {}), "hyperparameters", LIMITS
+        )
     if old:
         raise InvalidParameter("hyperparameters", "is the old place; with 'method' they belong inside it.")
     method = Fields(fields.get("method"), "method")
@@ -65,11 +69,11 @@ def _method(fields: Fields) -> tuple[str, dict[str, Any]]:
     if kind not in Job.Method.values:
         raise InvalidParameter("method.type", f"must be one of {', '.join(Job.Method.values)}.")
     method.refuse_unknown({"type", kind})
-    inner = Fields(method.get(kind) or {}, f"method.{kind}")
+    inner = Fields(method.get_or(kind, {}), f"method.{kind}")
     inner.refuse_unknown({"hyperparameters"})
     limits = DPO_LIMITS if kind == Job.Method.DPO else LIMITS
     return kind, _hyperparameters(
-        inner.get("hyperparameters") or {}, f"method.{kind}.hyperparameters", limits
+        inner.get_or("hyperparameters", {}), f"method.{kind}.hyperparameters", limits
     )
 
 

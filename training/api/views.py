@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from training.api import protocol, serving
+from training.api import openapi, protocol, serving
 from training.models import Job
 from training.services import jobs
 from workers.api import pages
@@ -19,12 +19,16 @@ from workers.api.models.views import ModelView as CatalogModelView
 class ModelView(CatalogModelView):
     """The catalog's, and `DELETE` for what one has trained."""
 
+    operations = openapi.MODEL_OPERATIONS
+
     def delete(self, request: Request, name: str) -> HttpResponse:
         serving.delete_model(owner_of(request), name)
         return json_response({"id": name, "object": "model", "deleted": True})
 
 
 class JobListView(ApiView):
+    operations = {"get": openapi.LIST, "post": openapi.CREATE}
+
     def get(self, request: Request) -> HttpResponse:
         rows = Job.objects.filter(owner=owner_of(request))
         return json_response(pages.page(request, rows, protocol.job_object))
@@ -35,17 +39,23 @@ class JobListView(ApiView):
 
 
 class JobView(ApiView):
+    operations = {"get": openapi.GET}
+
     def get(self, request: Request, public_id: str) -> HttpResponse:
         return json_response(protocol.job_object(serving.find(owner_of(request), public_id)))
 
 
 class JobEventsView(ApiView):
+    operations = {"get": openapi.EVENTS}
+
     def get(self, request: Request, public_id: str) -> HttpResponse:
         rows = serving.find(owner_of(request), public_id).events.all()
         return json_response(pages.page(request, rows, protocol.event_object))
 
 
 class JobCheckpointsView(ApiView):
+    operations = {"get": openapi.CHECKPOINTS}
+
     def get(self, request: Request, public_id: str) -> HttpResponse:
         rows = serving.find(owner_of(request), public_id).checkpoints.select_related("job")
         return json_response(pages.page(request, rows, protocol.checkpoint_object, default=10))
@@ -61,12 +71,18 @@ class _ChangeView(ApiView):
 
 
 class JobCancelView(_ChangeView):
+    operations = {"post": openapi.CANCEL}
+
     how = staticmethod(jobs.cancel)
 
 
 class JobPauseView(_ChangeView):
+    operations = {"post": openapi.PAUSE}
+
     how = staticmethod(jobs.pause)
 
 
 class JobResumeView(_ChangeView):
+    operations = {"post": openapi.RESUME}
+
     how = staticmethod(jobs.resume)

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from workers.api import errors, idempotency, threads
 from workers.api.authentication import check_access
 from workers.api.caller import Caller, enter
+from workers.api.describing import Operation
 
 
 @runtime_checkable
@@ -37,6 +38,9 @@ class ApiView(APIView):
     Exceptions of both become OpenAI's error object. adrf's view would take a thread for the key check and another one
     for the handler, and a third to render.
     """
+
+    operations: ClassVar[Mapping[str, Operation]] = {}
+    """`get`, `post`, … → what the OpenAPI document says of it."""
 
     view_is_async = True  # Django derives it from the handlers; `dispatch` is what it calls
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]

@@ -9,9 +9,23 @@ import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from workers.api.errors import InvalidParameter
+
+
+class Whole(TypedDict):
+    """Bounds of a whole number, both inclusive; JSON Schema has the same words."""
+
+    minimum: int
+    maximum: int
+
+
+class Bounds(TypedDict):
+    """Bounds of a number, both inclusive."""
+
+    minimum: float
+    maximum: float
 
 
 class Fields:

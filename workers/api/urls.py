@@ -10,7 +10,9 @@ from workers.api.files.views import FileContentView, FileListView, FileView
 from workers.api.messages.views import CountTokensView, MessagesView
 from workers.api.models.views import ModelListView, ModelView
 from workers.api.moderations.views import ModerationsView
+from workers.api.reference.views import DocumentView
 from workers.api.responses.views import (
+    InputTokensView,
     ResponseCancelView,
     ResponseItemsView,
     ResponseListView,
@@ -21,6 +23,7 @@ from workers.api.tokens.views import DetokenizeView, TokenizeView
 
 app_name = "v1"
 urlpatterns = [
+    path("openapi.json", DocumentView.as_view(), name="openapi"),
     path("models", ModelListView.as_view(), name="models"),
     # Names contain slashes, which clients send as they are or as %2F.
     path("models/<path:name>", ModelView.as_view(), name="model"),
@@ -41,6 +44,7 @@ urlpatterns = [
     path("chat/completions/<str:public_id>/messages", StoredMessagesView.as_view(), name="stored_messages"),
     path("moderations", ModerationsView.as_view(), name="moderations"),
     path("responses", ResponseListView.as_view(), name="responses"),
+    path("responses/input_tokens", InputTokensView.as_view(), name="response_input_tokens"),
     path("responses/<str:public_id>", ResponseView.as_view(), name="response"),
     path("responses/<str:public_id>/cancel", ResponseCancelView.as_view(), name="response_cancel"),
     path("responses/<str:public_id>/input_items", ResponseItemsView.as_view(), name="response_items"),

@@ -5,12 +5,14 @@ reason), or refused unless it asks for nothing (`UNSUPPORTED`, with the values t
 unknown: a parameter that is ignored in silence makes a wrong answer look like a right one.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from workers.api import metadata
 from workers.api.chat import messages, tools
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, items, neutral_only, text
+from workers.api.fields import Bounds, Fields, Whole, items, neutral_only, text
 from workers.protocol import ChatMessage, Constraint, Sampling, Tool, ToolChoice
 
 MOST_STOPS: Final = 4
@@ -21,22 +23,35 @@ MOST_CHOICES: Final = 16
 MOST_TOP_LOGPROBS: Final = 20
 MOST_BIASES: Final = 1024
 
-SAMPLING: Final = frozenset(
-    {
-        "temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias",
-        "top_k", "min_p", "repetition_penalty",
-    }
-)  # fmt: skip
-"""The last three are not OpenAI's; vLLM, SGLang and others have them under these names."""
+NUMBERS: Final[dict[str, Bounds]] = {
+    "temperature": {"minimum": 0, "maximum": 2},
+    "top_p": {"minimum": 0, "maximum": 1},
+    "presence_penalty": {"minimum": -2, "maximum": 2},
+    "frequency_penalty": {"minimum": -2, "maximum": 2},
+    "min_p": {"minimum": 0, "maximum": 1},
+    "repetition_penalty": {"minimum": 0.01, "maximum": 10},
+}
+INTEGERS: Final[dict[str, Whole]] = {
+    "seed": {"minimum": -(2**63), "maximum": 2**63 - 1},  # OpenAI's are signed 64-bit numbers
+    "top_k": {"minimum": -1, "maximum": MOST_TOKENS},
+}
+SAMPLING: Final = NUMBERS.keys() | INTEGERS.keys() | {"stop", "logit_bias"}
+"""`top_k`, `min_p` and `repetition_penalty` are not OpenAI's; vLLM, SGLang and others have them under these names."""
+
+LENGTH: Final[Whole] = {"minimum": 1, "maximum": MOST_TOKENS}
+CHOICES: Final[Whole] = {"minimum": 1, "maximum": MOST_CHOICES}
+TOP_LOGPROBS: Final[Whole] = {"minimum": 0, "maximum": MOST_TOP_LOGPROBS}
+BIAS: Final[Bounds] = {"minimum": -100, "maximum": 100}
+TOKEN_ID: Final = re.compile(r"[0-9]{1,9}")
+"""What `logit_bias` has as keys."""
 
 HONOURED: Final = SAMPLING | {
     "model", "messages", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options", "logprobs",
     "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort",
-    "store",
+    "store", "metadata",
 }  # fmt: skip
 
 WITHOUT_EFFECT: Final[dict[str, tuple[type, str]]] = {
-    "metadata": (dict, "labels of a stored completion, and none is stored"),
     "prompt_cache_key": (str, "a hint; the prefix cache needs none"),
     "prompt_cache_options": (dict, "a hint; the prefix cache needs none"),
     "prompt_cache_retention": (str, "a hint; the prefix cache needs none"),
@@ -87,6 +102,7 @@ def parse(body: dict[str, Any]) -> ChatCompletionRequest:
         fields.check_type(name, wanted)
     stream = fields.boolean("stream")
     fields.boolean("store")
+    metadata.read(fields.get("metadata"))  # `stored.keeping` keeps them
     offered = tools.read(fields)
     return ChatCompletionRequest(
         model=text(fields.required("model"), "model", longest=LONGEST_MODEL),
@@ -94,7 +110,7 @@ def parse(body: dict[str, Any]) -> ChatCompletionRequest:
         sampling=_with_logprobs(sampling(fields, max_tokens=_max_tokens(fields)), fields),
         stream=stream,
         include_usage=include_usage(fields, stream=stream),
-        n=fields.integer("n", minimum=1, maximum=MOST_CHOICES) or 1,
+        n=fields.integer("n", **CHOICES) or 1,
         tools=offered.tools,
         tool_choice=offered.choice,
         parallel_tool_calls=offered.parallel,
@@ -112,7 +128,7 @@ def _effort(fields: Fields) -> str:
 
 def _with_logprobs(values: Sampling, fields: Fields) -> Sampling:
     wanted = fields.boolean("logprobs")
-    top = fields.integer("top_logprobs", minimum=0, maximum=MOST_TOP_LOGPROBS)
+    top = fields.integer("top_logprobs", **TOP_LOGPROBS)
     if top and not wanted:
         raise InvalidParameter("top_logprobs", "is only allowed when 'logprobs' is true.")
     return replace(values, logprobs=wanted, top_logprobs=top or 0)
@@ -121,17 +137,16 @@ def _with_logprobs(values: Sampling, fields: Fields) -> Sampling:
 def sampling(fields: Fields, *, max_tokens: int | None) -> Sampling:
     """The parameters of `SAMPLING`, which several endpoints share."""
     return Sampling(
-        temperature=fields.number("temperature", minimum=0, maximum=2),
-        top_p=fields.number("top_p", minimum=0, maximum=1),
+        temperature=fields.number("temperature", **NUMBERS["temperature"]),
+        top_p=fields.number("top_p", **NUMBERS["top_p"]),
         max_tokens=max_tokens,
         stop=read_stop(fields.get("stop")),
-        # OpenAI's are signed 64-bit numbers.
-        seed=fields.integer("seed", minimum=-(2**63), maximum=2**63 - 1),
-        presence_penalty=fields.number("presence_penalty", minimum=-2, maximum=2),
-        frequency_penalty=fields.number("frequency_penalty", minimum=-2, maximum=2),
-        top_k=fields.integer("top_k", minimum=-1, maximum=MOST_TOKENS),
-        min_p=fields.number("min_p", minimum=0, maximum=1),
-        repetition_penalty=fields.number("repetition_penalty", minimum=0.01, maximum=10),
+        seed=fields.integer("seed", **INTEGERS["seed"]),
+        presence_penalty=fields.number("presence_penalty", **NUMBERS["presence_penalty"]),
+        frequency_penalty=fields.number("frequency_penalty", **NUMBERS["frequency_penalty"]),
+        top_k=fields.integer("top_k", **INTEGERS["top_k"]),
+        min_p=fields.number("min_p", **NUMBERS["min_p"]),
+        repetition_penalty=fields.number("repetition_penalty", **NUMBERS["repetition_penalty"]),
         logit_bias=_logit_bias(fields.get("logit_bias")),
     )
 
@@ -145,15 +160,15 @@ def _logit_bias(value: Any) -> tuple[tuple[int, float], ...]:
         raise InvalidParameter("logit_bias", f"must have at most {MOST_BIASES} entries.")
     found = []
     for key in value:
-        if not (key.isascii() and key.isdigit() and len(key) <= 9):
+        if not TOKEN_ID.fullmatch(key):
             raise InvalidParameter("logit_bias", 'must have token ids as keys, such as {"50256": -100}.')
-        found.append((int(key), biases.number(key, minimum=-100, maximum=100) or 0.0))
+        found.append((int(key), biases.number(key, **BIAS) or 0.0))
     return tuple(found)
 
 
 def _max_tokens(fields: Fields) -> int | None:
-    old = fields.integer("max_tokens", minimum=1, maximum=MOST_TOKENS)
-    new = fields.integer("max_completion_tokens", minimum=1, maximum=MOST_TOKENS)
+    old = fields.integer("max_tokens", **LENGTH)
+    new = fields.integer("max_completion_tokens", **LENGTH)
     if old is not None and new is not None and old != new:
         raise InvalidParameter(
             "max_tokens", "differs from 'max_completion_tokens', its newer name. Send one of them."

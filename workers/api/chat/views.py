@@ -5,13 +5,15 @@ from rest_framework.request import Request
 from workers.api.authentication import api_key_of
 from workers.api.base import ApiView, Pending
 from workers.api.body import read_json
-from workers.api.chat import protocol, serving
+from workers.api.chat import openapi, protocol, serving
 from workers.api.middleware import REQUEST_ID
 from workers.api.stored import keeping
 from workers.api.stored.views import StoredListMixin
 
 
 class ChatCompletionsView(StoredListMixin, ApiView):
+    operations = {"get": openapi.LIST, "post": openapi.CREATE}
+
     def post(self, request: Request) -> Pending:
         body = read_json(request)
         wanted = protocol.parse(body)

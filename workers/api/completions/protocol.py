@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from workers.api import sse
 from workers.api.chat.answers import Choice, finish_reason, total_usage, usage_object
 from workers.api.chat.protocol import (
+    CHOICES,
     LONGEST_MODEL,
-    MOST_CHOICES,
     MOST_TOKENS,
     SAMPLING,
     include_usage,
@@ -23,7 +23,7 @@ from workers.protocol import Constraint, Delta, Finished, Sampling, TokenLogprob
 MOST_PROMPTS: Final = 128
 MOST_REPLIES: Final = 256
 MOST_LOGPROBS: Final = 5
-LARGEST_ID: Final = 2**31 - 1
+LARGEST_TOKEN: Final = 2**32 - 1
 DEFAULT_TOKENS: Final = 16
 """OpenAI's own default here, which programs rely on."""
 
@@ -78,8 +78,8 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
 
 
 def _n(fields: Fields) -> int:
-    n = fields.integer("n", minimum=1, maximum=MOST_CHOICES) or 1
-    best_of = fields.integer("best_of", minimum=1, maximum=MOST_CHOICES)
+    n = fields.integer("n", **CHOICES) or 1
+    best_of = fields.integer("best_of", **CHOICES)
     if best_of is not None and best_of != n:
         raise InvalidParameter(
             "best_of",
@@ -124,7 +124,7 @@ def _ids(value: list[Any], param: str) -> tuple[int, ...]:
     if not value:
         raise InvalidParameter(param, "must not be empty.", code="array_below_min_length")
     for index, token in enumerate(value):
-        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token <= 2**32 - 1:
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token <= LARGEST_TOKEN:
             raise InvalidParameter(f"{param}[{index}]", "is not a token id.", code="invalid_type")
     return tuple(value)
 

@@ -8,12 +8,17 @@ from typing import Any, Final, Literal
 from workers.api.chat.protocol import LONGEST_MODEL
 from workers.api.completions.protocol import Prompt, read_inputs
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, text
+from workers.api.fields import Fields, Whole, text
 
 MOST_INPUTS: Final = 2048
 """OpenAI's."""
 MOST_DIMENSIONS: Final = 65_536
-KNOWN: Final = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
+DIMENSIONS: Final[Whole] = {"minimum": 1, "maximum": MOST_DIMENSIONS}
+ENCODINGS: Final = ("float", "base64")
+HONOURED: Final = frozenset({"model", "input", "dimensions", "encoding_format"})
+WITHOUT_EFFECT: Final[dict[str, tuple[type, str]]] = {
+    "user": (str, "names the caller's own user for abuse reports"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +32,22 @@ class EmbeddingsRequest:
 def parse(body: dict[str, Any]) -> EmbeddingsRequest:
     """Raises `InvalidParameter` for the first thing that is wrong."""
     fields = Fields(body)
-    fields.refuse_unknown(KNOWN)
-    fields.check_type("user", str)
+    fields.refuse_unknown(HONOURED | WITHOUT_EFFECT.keys())
+    for name, (wanted, _) in WITHOUT_EFFECT.items():
+        fields.check_type(name, wanted)
     inputs = read_inputs(fields.required("input"), "input", most=MOST_INPUTS)
     for index, one in enumerate(inputs):
         if one == "":
             param = "input" if isinstance(body["input"], str) else f"input[{index}]"
             raise InvalidParameter(param, "must not be empty.")
-    encoding = fields.text("encoding_format") or "float"
-    if encoding not in ("float", "base64"):
+    encoding = fields.text("encoding_format")
+    if encoding is not None and encoding not in ENCODINGS:
         raise InvalidParameter("encoding_format", "must be 'float' or 'base64'.")
     return EmbeddingsRequest(
         model=text(fields.required("model"), "model", longest=LONGEST_MODEL),
         inputs=inputs,
-        dimensions=fields.integer("dimensions", minimum=1, maximum=MOST_DIMENSIONS),
-        encoding="float" if encoding == "float" else "base64",
+        dimensions=fields.integer("dimensions", **DIMENSIONS),
+        encoding="base64" if encoding == "base64" else "float",
     )
 
 

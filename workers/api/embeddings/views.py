@@ -8,11 +8,13 @@ from chatsite.accounts.models import ApiKey
 from workers.api.base import ApiView, Pending
 from workers.api.body import read_json
 from workers.api.chat.views import read_timeout
-from workers.api.embeddings import protocol, serving
+from workers.api.embeddings import openapi, protocol, serving
 from workers.api.middleware import REQUEST_ID
 
 
 class EmbeddingsView(ApiView):
+    operations = {"post": openapi.CREATE}
+
     def post(self, request: Request) -> Pending:
         return serving.submit(
             request=protocol.parse(read_json(request)),

@@ -6,11 +6,16 @@ from typing import Any, Final
 from django.utils import timezone
 
 from workers.api.errors import InvalidParameter
+from workers.api.fields import Whole
 from workers.models import ApiFile
 
 PURPOSES: Final = ("batch", "fine-tune", "vision", "user_data", "evals", "assistants")
 SHORTEST_LIFE: Final = 3600  # seconds
 LONGEST_LIFE: Final = 2_592_000  # seconds
+LIFE: Final[Whole] = {"minimum": SHORTEST_LIFE, "maximum": LONGEST_LIFE}
+LISTED_PURPOSES: Final = tuple(ApiFile.Purpose.values)
+"""Also those that only the server gives: the results of batches."""
+MOST_LISTED: Final = 10_000
 
 
 def file_object(file: ApiFile) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from workers.api import pictures, schemas
 from workers.api.chat import tools as openai_tools
-from workers.api.chat.protocol import LONGEST_MODEL, LONGEST_STOP, MOST_TOKENS
+from workers.api.chat.protocol import LENGTH, LONGEST_MODEL, LONGEST_STOP, MOST_TOKENS
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, items, kind, neutral_only, text
+from workers.api.fields import Bounds, Fields, Whole, items, kind, neutral_only, text
 from workers.protocol import ChatMessage, Constraint, Role, Sampling, Tool, ToolCall, ToolChoice
 
 MOST_MESSAGES: Final = 4096
@@ -32,6 +32,17 @@ WITHOUT_EFFECT: Final[dict[str, tuple[type, str]]] = {
     "workspace_id": (str, "names the caller's own workspace"),
 }
 UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {"container": (), "diagnostics": ()}
+NUMBERS: Final[dict[str, Bounds]] = {
+    "temperature": {"minimum": 0, "maximum": 1},
+    "top_p": {"minimum": 0, "maximum": 1},
+}
+TOP_K: Final[Whole] = {"minimum": 0, "maximum": MOST_TOKENS}
+TOOL_KEYS: Final = frozenset(
+    {
+        "type", "name", "description", "input_schema", "strict", "cache_control", "input_examples",
+        "allowed_callers", "defer_loading", "eager_input_streaming",
+    }
+)  # fmt: skip
 EFFORTS: Final = frozenset({"low", "medium", "high", "xhigh", "max"})
 
 
@@ -56,11 +67,11 @@ def parse(body: dict[str, Any]) -> MessagesRequest:
     fields.refuse_unknown(HONOURED | WITHOUT_EFFECT.keys() | UNSUPPORTED.keys())
     fields.required("max_tokens")
     sampling = Sampling(
-        temperature=fields.number("temperature", minimum=0, maximum=1),
-        top_p=fields.number("top_p", minimum=0, maximum=1),
-        top_k=fields.integer("top_k", minimum=0, maximum=MOST_TOKENS),
-        max_tokens=fields.integer("max_tokens", minimum=1, maximum=MOST_TOKENS),
-        stop=_stops(fields.get("stop_sequences") or []),
+        temperature=fields.number("temperature", **NUMBERS["temperature"]),
+        top_p=fields.number("top_p", **NUMBERS["top_p"]),
+        top_k=fields.integer("top_k", **TOP_K),
+        max_tokens=fields.integer("max_tokens", **LENGTH),
+        stop=_stops(fields.get_or("stop_sequences", [])),
     )
     return _request(fields, sampling, stream=fields.boolean("stream"))
 
@@ -107,7 +118,7 @@ def _thinking(fields: Fields, effort: str) -> str:
     wanted = text(thinking.required("type"), "thinking.type")
     if wanted not in ("enabled", "disabled", "adaptive"):
         raise InvalidParameter("thinking.type", "must be enabled, disabled or adaptive.")
-    thinking.integer("budget_tokens", minimum=1, maximum=MOST_TOKENS)
+    thinking.integer("budget_tokens", **LENGTH)
     if wanted == "disabled":
         return "none"
     return effort or ("high" if wanted == "enabled" else "")
@@ -135,7 +146,7 @@ def _output_config(fields: Fields) -> tuple[str, Constraint | None]:
 
 
 def _tools(fields: Fields) -> tuple[tuple[Tool, ...], ToolChoice, bool]:
-    listed = items(fields.get("tools") or [], "tools", most=openai_tools.MOST_TOOLS)
+    listed = items(fields.get_or("tools", []), "tools", most=openai_tools.MOST_TOOLS)
     tools = tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(listed))
     if fields.get("tool_choice") is None:
         return tools, "auto", True
@@ -163,12 +174,7 @@ def _tool(value: Any, path: str) -> Tool:
             "is a tool of Anthropic's own servers, which is not here.",
             code="unsupported_value",
         )
-    fields.refuse_unknown(
-        {
-            "type", "name", "description", "input_schema", "strict", "cache_control", "input_examples",
-            "allowed_callers", "defer_loading", "eager_input_streaming",
-        }
-    )  # fmt: skip
+    fields.refuse_unknown(TOOL_KEYS)
     fields.required("input_schema")
     return openai_tools.tool_of(fields, parameters="input_schema")
 
@@ -273,7 +279,7 @@ def _text_of(value: Any, param: str) -> str:
 
 def _result(block: Fields) -> ChatMessage:
     block.refuse_unknown({"type", "tool_use_id", "content", "is_error", "cache_control"})
-    content = _text_of(block.get("content") or "", block.param("content"))
+    content = _text_of(block.get_or("content", ""), block.param("content"))
     if block.boolean("is_error"):
         content = f"Error: {content}"
     call = text(block.required("tool_use_id"), block.param("tool_use_id"), longest=128)
@@ -282,7 +288,7 @@ def _result(block: Fields) -> ChatMessage:
 
 def _call(block: Fields) -> ToolCall:
     block.refuse_unknown({"type", "id", "name", "input", "cache_control", "caller"})
-    given = block.get("input") or {}
+    given = block.get_or("input", {})
     if not isinstance(given, dict):
         raise InvalidParameter(block.param("input"), "must be an object.", code="invalid_type")
     return ToolCall(

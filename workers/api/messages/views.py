@@ -11,7 +11,7 @@ from workers.api.authentication import api_key_of
 from workers.api.base import ApiView, Pending
 from workers.api.body import read_json
 from workers.api.chat.views import read_timeout
-from workers.api.messages import protocol, serving
+from workers.api.messages import openapi, protocol, serving
 from workers.api.messages.answers import error_object
 from workers.api.middleware import REQUEST_ID
 
@@ -31,6 +31,8 @@ class AnthropicView(ApiView):
 
 
 class MessagesView(AnthropicView):
+    operations = {"post": openapi.CREATE}
+
     def post(self, request: Request) -> Pending:
         return serving.submit(
             request=protocol.parse(read_json(request)),
@@ -41,6 +43,8 @@ class MessagesView(AnthropicView):
 
 
 class CountTokensView(AnthropicView):
+    operations = {"post": openapi.COUNT_TOKENS}
+
     def post(self, request: Request) -> Pending:
         asked = protocol.parse_count(read_json(request))
         return serving.count(request=asked, request_id=request.META[REQUEST_ID])

@@ -11,6 +11,8 @@ from workers.api.fields import Fields, items, text
 MODEL: Final = "chatsite-moderation"
 MOST_INPUTS: Final = 128
 LONGEST_INPUT: Final = 200_000  # characters
+LONGEST_MODEL: Final = 200
+HONOURED: Final = frozenset({"input", "model"})
 
 # OpenAI's, so that its clients find what they read. A word list knows none of them: what it finds is `policy`.
 CATEGORIES: Final = (
@@ -28,8 +30,8 @@ class ModerationRequest:
 def parse(body: dict[str, Any]) -> ModerationRequest:
     """Raises `InvalidParameter` for the first thing that is wrong."""
     fields = Fields(body)
-    fields.refuse_unknown({"input", "model"})
-    fields.text("model", longest=200)  # there is one, whatever it is called
+    fields.refuse_unknown(HONOURED)
+    fields.text("model", longest=LONGEST_MODEL)  # there is one, whatever it is called
     value = fields.required("input")
     if isinstance(value, str):
         return ModerationRequest((text(value, "input", longest=LONGEST_INPUT),))

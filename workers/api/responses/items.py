@@ -3,9 +3,11 @@
 Shapes: OpenAI's API reference, "Responses", `input`. What this server cannot do is refused by its path.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from workers.api import pictures
 from workers.api.errors import InvalidParameter
 from workers.api.fields import Fields, items, kind, text
 from workers.protocol import ChatMessage, Role, ToolCall
@@ -15,7 +17,6 @@ ROLES: Final[dict[str, Role]] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant",
 }  # fmt: skip
 TEXT_PARTS: Final = ("input_text", "output_text", "text", "refusal")
-LONGEST_IMAGE: Final = 8 * 1024 * 1024  # characters of a data URL
 
 
 def parse(value: Any) -> list[dict[str, Any]]:
@@ -41,7 +42,7 @@ def _item(value: Any, path: str) -> dict[str, Any]:
                 "type": "function_call",
                 "call_id": text(fields.required("call_id"), fields.param("call_id"), longest=200),
                 "name": text(fields.required("name"), fields.param("name"), longest=200),
-                "arguments": text(fields.required("arguments"), fields.param("arguments")),
+                "arguments": _arguments(fields),
                 "status": "completed",
             }
         case "function_call_output":
@@ -59,6 +60,15 @@ def _item(value: Any, path: str) -> dict[str, Any]:
                 "is a kind of item that is not supported here.",
                 code="unsupported_value",
             )
+
+
+def _arguments(fields: Fields) -> str:
+    arguments = text(fields.required("arguments"), fields.param("arguments"))
+    try:
+        json.loads(arguments)
+    except (ValueError, RecursionError):
+        raise InvalidParameter(fields.param("arguments"), "must be JSON in a string.") from None
+    return arguments
 
 
 def _parse_message(fields: Fields) -> dict[str, Any]:
@@ -81,11 +91,8 @@ def _part(value: Any, path: str) -> dict[str, Any]:
         name = "refusal" if part_type == "refusal" else "text"
         return {"type": part_type, name: text(fields.required(name), fields.param(name))}
     if part_type == "input_image":
-        url = text(fields.required("image_url"), fields.param("image_url"), longest=LONGEST_IMAGE)
-        if not url.startswith("data:image/"):
-            raise InvalidParameter(
-                fields.param("image_url"), "must be a data URL of an image (data:image/…)."
-            )
+        param = fields.param("image_url")
+        url = pictures.read(text(fields.required("image_url"), param), param)
         return {"type": "input_image", "image_url": url, "detail": "auto"}
     raise InvalidParameter(
         fields.param("type"), "is a kind of content that is not supported here.", code="unsupported_value"

@@ -3,33 +3,34 @@
 Every parameter is honoured, accepted without effect, or refused unless it asks for nothing; see `chat.protocol`.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.api import metadata
+from workers.api.chat import tools as chat_tools
+from workers.api.chat.protocol import EFFORTS, LENGTH, LONGEST_MODEL, NUMBERS
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, items, text
+from workers.api.fields import Fields, items, neutral_only, text
 from workers.api.responses.items import parse as parse_items
 from workers.protocol import Constraint, Sampling, Tool, ToolChoice
 
-LONGEST_MODEL: Final = 200
-MOST_TOOLS: Final = 128
-MOST_TOKENS: Final = 2**31 - 1
-
-HONOURED: Final = frozenset(
+COUNTED: Final = frozenset(
     {
-        "model", "input", "instructions", "previous_response_id", "stream", "stream_options", "store", "background",
-        "max_output_tokens", "temperature", "top_p", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning",
-        "metadata",
+        "model", "input", "instructions", "previous_response_id", "tools", "tool_choice", "parallel_tool_calls", "text",
+        "reasoning",
     }
 )  # fmt: skip
-WITHOUT_EFFECT: Final[dict[str, type]] = {
-    "prompt_cache_key": str,
-    "prompt_cache_retention": str,
-    "safety_identifier": str,
-    "service_tier": str,
-    "user": str,
+"""What `input_tokens` takes as well."""
+HONOURED: Final = COUNTED | {
+    "stream", "stream_options", "store", "background", "max_output_tokens", "temperature", "top_p", "metadata",
+}  # fmt: skip
+WITHOUT_EFFECT: Final[dict[str, tuple[type, str]]] = {
+    "prompt_cache_key": (str, "a hint; the prefix cache needs none"),
+    "prompt_cache_options": (dict, "a hint; the prefix cache needs none"),
+    "prompt_cache_retention": (str, "a hint; the prefix cache needs none"),
+    "safety_identifier": (str, "names the caller's own user for abuse reports"),
+    "service_tier": (str, "OpenAI, too, may serve any tier as the default one"),
+    "user": (str, "names the caller's own user for abuse reports"),
 }
 UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {
     "context_management": ([],),
@@ -38,27 +39,39 @@ UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {
     "max_tool_calls": (),
     "moderation": (),
     "prompt": (),
-    "prompt_cache_options": (),
     "top_logprobs": (0,),
     "truncation": ("disabled",),
 }
+UNSUPPORTED_IN_COUNT: Final[dict[str, tuple[Any, ...]]] = {
+    name: UNSUPPORTED[name] for name in ("conversation", "truncation")
+} | {"personality": ()}
+
+
+LONGEST_ID: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseRequest:
+class Asked:
+    """What the chat model is told, which is also what is counted."""
+
     model: str
     items: list[dict[str, Any]]
     instructions: str
     previous_response_id: str
-    stream: bool
-    store: bool
-    background: bool
-    sampling: Sampling
     tools: tuple[Tool, ...]
     tool_choice: ToolChoice
     parallel_tool_calls: bool
     constraint: Constraint | None
     reasoning_effort: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRequest:
+    asked: Asked
+    stream: bool
+    store: bool
+    background: bool
+    sampling: Sampling
     metadata: dict[str, str]
     echoed: dict[str, Any]
     """What the response's object says about the request, as the caller wrote it."""
@@ -68,47 +81,49 @@ def parse(body: dict[str, Any]) -> ResponseRequest:
     """Raises `InvalidParameter` for the first thing that is wrong."""
     fields = Fields(body)
     fields.refuse_unknown(HONOURED | WITHOUT_EFFECT.keys() | UNSUPPORTED.keys())
-    _refuse_unsupported(fields)
-    for name, wanted in WITHOUT_EFFECT.items():
+    neutral_only(fields, UNSUPPORTED)
+    for name, (wanted, _) in WITHOUT_EFFECT.items():
         fields.check_type(name, wanted)
     background, store = fields.boolean("background"), fields.boolean("store", default=True)
     if background and not store:
         raise InvalidParameter("background", "needs 'store': nothing else keeps the response for you.")
-    tools = _tools(fields.get("tools"))
-    tools_offered, choice = _tool_choice(fields.get("tool_choice"), tools)
     labels = metadata.read(fields.get("metadata"))
     return ResponseRequest(
-        model=text(fields.required("model"), "model", longest=LONGEST_MODEL),
-        items=parse_items(fields.required("input")),
-        instructions=fields.text("instructions") or "",
-        previous_response_id=fields.text("previous_response_id", longest=200) or "",
+        asked=_asked(fields),
         stream=_stream(fields),
         store=store,
         background=background,
         sampling=Sampling(
-            temperature=fields.number("temperature", minimum=0, maximum=2),
-            top_p=fields.number("top_p", minimum=0, maximum=1),
-            max_tokens=fields.integer("max_output_tokens", minimum=1, maximum=MOST_TOKENS),
+            temperature=fields.number("temperature", **NUMBERS["temperature"]),
+            top_p=fields.number("top_p", **NUMBERS["top_p"]),
+            max_tokens=fields.integer("max_output_tokens", **LENGTH),
         ),
-        tools=tools_offered,
-        tool_choice=choice,
-        parallel_tool_calls=fields.boolean("parallel_tool_calls", default=True),
-        constraint=_constraint(fields.get("text")),
-        reasoning_effort=_reasoning(fields.get("reasoning")),
         metadata=labels,
         echoed=_echoed(fields, labels),
     )
 
 
-def _refuse_unsupported(fields: Fields) -> None:
-    for name, neutral in UNSUPPORTED.items():
-        value = fields.get(name)
-        if value is None or any(type(value) is type(other) and value == other for other in neutral):
-            continue
-        allowed = f" or set it to {' or '.join(map(json.dumps, neutral))}" if neutral else ""
-        raise InvalidParameter(
-            name, f"is not supported here. Leave it out{allowed}.", code="unsupported_parameter"
-        )
+def parse_count(body: dict[str, Any]) -> Asked:
+    """For `input_tokens`. Raises `InvalidParameter`."""
+    fields = Fields(body)
+    fields.refuse_unknown(COUNTED | UNSUPPORTED_IN_COUNT.keys())
+    neutral_only(fields, UNSUPPORTED_IN_COUNT)
+    return _asked(fields)
+
+
+def _asked(fields: Fields) -> Asked:
+    offered, choice = _tool_choice(fields.get("tool_choice"), _tools(fields.get("tools")))
+    return Asked(
+        model=text(fields.required("model"), "model", longest=LONGEST_MODEL),
+        items=parse_items(fields.required("input")),
+        instructions=fields.text("instructions") or "",
+        previous_response_id=fields.text("previous_response_id", longest=LONGEST_ID) or "",
+        tools=offered,
+        tool_choice=choice,
+        parallel_tool_calls=fields.boolean("parallel_tool_calls", default=True),
+        constraint=_constraint(fields.get("text")),
+        reasoning_effort=_reasoning(fields.get("reasoning")),
+    )
 
 
 def _stream(fields: Fields) -> bool:
@@ -125,7 +140,7 @@ def _stream(fields: Fields) -> bool:
 def _tools(value: Any) -> tuple[Tool, ...]:
     if value is None:
         return ()
-    found = items(value, "tools", most=MOST_TOOLS)
+    found = items(value, "tools", most=chat_tools.MOST_TOOLS)
     return tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(found))
 
 
@@ -133,35 +148,61 @@ def _tool(value: Any, path: str) -> Tool:
     fields = Fields(value, path)
     if text(fields.required("type"), fields.param("type")) != "function":
         raise InvalidParameter(fields.param("type"), "can only be 'function' here.", code="unsupported_value")
-    fields.refuse_unknown(
-        {"type", "name", "description", "parameters", "strict", "defer_loading", "output_schema"}
-    )
-    fields.check_type("parameters", dict)
-    return Tool(
-        name=text(fields.required("name"), fields.param("name"), longest=64),
-        description=fields.text("description") or "",
-        parameters=json.dumps(fields.get("parameters") or {}),
-        strict=fields.boolean("strict"),
-    )
+    fields.refuse_unknown(TOOL_KEYS)
+    return chat_tools.tool_of(fields)
+
+
+TOOL_KEYS: Final = frozenset(
+    {
+        "type",
+        "name",
+        "description",
+        "parameters",
+        "strict",
+        "defer_loading",
+        "output_schema",
+        "allowed_callers",
+    }
+)
 
 
 def _tool_choice(value: Any, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], ToolChoice]:
     """The tools that are offered, and whether one must be called."""
-    if value is None or value == "auto":
+    if value is None:
         return tools, "auto"
-    if value in ("none", "required"):
+    if isinstance(value, str):
+        if value not in chat_tools.CHOICES:
+            raise InvalidParameter("tool_choice", "must be 'none', 'auto', 'required' or an object.")
         if value == "required" and not tools:
             raise InvalidParameter("tool_choice", "is 'required', and there are no 'tools'.")
-        return tools, "none" if value == "none" else "required"
-    if isinstance(value, str):
-        raise InvalidParameter("tool_choice", "must be 'none', 'auto', 'required' or a function.")
+        return tools, chat_tools.CHOICES[value]
     fields = Fields(value, "tool_choice")
-    if fields.get("type") != "function":
-        raise InvalidParameter("tool_choice.type", "can only be 'function' here.", code="unsupported_value")
-    named = tuple(tool for tool in tools if tool.name == fields.get("name"))
-    if not named:
-        raise InvalidParameter("tool_choice.name", "is the name of none of the 'tools'.")
-    return named, "required"
+    match fields.required("type"):
+        case "function":
+            fields.refuse_unknown({"type", "name"})
+            return _named(fields, tools), "required"
+        case "allowed_tools":
+            return _allowed(fields, tools)
+    raise InvalidParameter(
+        "tool_choice.type", "must be 'function' or 'allowed_tools'.", code="unsupported_value"
+    )
+
+
+def _named(fields: Fields, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    name = text(fields.required("name"), fields.param("name"))
+    return chat_tools.only(tools, name, fields.param("name"))
+
+
+def _allowed(fields: Fields, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], ToolChoice]:
+    fields.refuse_unknown({"type", "mode", "tools"})
+    mode = text(fields.required("mode"), "tool_choice.mode")
+    if mode not in ("auto", "required"):
+        raise InvalidParameter("tool_choice.mode", "must be 'auto' or 'required'.")
+    allowed: tuple[Tool, ...] = ()
+    listed = items(fields.required("tools"), "tool_choice.tools", fewest=1, most=chat_tools.MOST_TOOLS)
+    for number, entry in enumerate(listed):
+        allowed += _named(Fields(entry, f"tool_choice.tools[{number}]"), tools)
+    return allowed, chat_tools.CHOICES[mode]
 
 
 def _constraint(value: Any) -> Constraint | None:
@@ -176,15 +217,14 @@ def _constraint(value: Any) -> Constraint | None:
     wanted = Fields(fields.get("format"), "text.format")
     match wanted.required("type"):
         case "text":
+            wanted.refuse_unknown({"type"})
             return None
         case "json_object":
+            wanted.refuse_unknown({"type"})
             return Constraint("json_object")
         case "json_schema":
-            wanted.refuse_unknown({"type", "name", "schema", "strict", "description"})
-            text(wanted.required("name"), "text.format.name", longest=64)
-            wanted.check_type("schema", dict)
-            wanted.boolean("strict")
-            return Constraint("json_schema", json.dumps(wanted.required("schema")))
+            wanted.required("name")
+            return chat_tools.schema_of(wanted)
         case _:
             raise InvalidParameter("text.format.type", "must be 'text', 'json_object' or 'json_schema'.")
 
@@ -194,11 +234,15 @@ def _reasoning(value: Any) -> str:
         return ""
     fields = Fields(value, "reasoning")
     fields.refuse_unknown({"effort", "summary", "generate_summary"})
-    if fields.get("summary") not in (None, "auto") or fields.get("generate_summary") is not None:
-        raise InvalidParameter(
-            "reasoning.summary", "is not supported: the whole reasoning is sent.", code="unsupported_value"
-        )
-    return fields.text("effort", longest=20) or ""
+    for name in ("summary", "generate_summary"):
+        if fields.get(name) not in (None, "auto"):
+            raise InvalidParameter(
+                fields.param(name), "is not supported: the whole reasoning is sent.", code="unsupported_value"
+            )
+    effort = fields.text("effort")
+    if effort is not None and effort not in EFFORTS:
+        raise InvalidParameter("reasoning.effort", f"must be one of {', '.join(sorted(EFFORTS))}.")
+    return effort or ""
 
 
 def _echoed(fields: Fields, labels: dict[str, str]) -> dict[str, Any]:

@@ -15,15 +15,25 @@ from chatsite.accounts.models import ApiKey, User
 from workers import client
 from workers.api import errors, sse, submission, threads
 from workers.api.base import json_response
+from workers.api.chat.serving import with_system_prompt
 from workers.api.feed import Feed
 from workers.api.models.serving import find as find_model
 from workers.api.pages import as_id
 from workers.api.responses import items, protocol, recording
-from workers.api.responses.protocol import ResponseRequest
+from workers.api.responses.protocol import Asked, ResponseRequest
 from workers.api.responses.turn import Event, Turn
+from workers.api.tokens.serving import Counted, deadline, tokens_of
 from workers.connections import UNREACHABLE
 from workers.models import ChatModel, StoredResponse
-from workers.protocol import ChatMessage, Failed, GenerationRequest, Started, StreamEvent, Waiting
+from workers.protocol import (
+    ChatMessage,
+    Failed,
+    GenerationRequest,
+    Started,
+    StreamEvent,
+    TokenizeRequest,
+    Waiting,
+)
 from workers.services import stored
 
 logger = logging.getLogger(__name__)
@@ -36,9 +46,10 @@ PATIENCE_FOR_A_CANCELLATION = 5.0  # seconds
 
 def submit(*, request: ResponseRequest, api_key: ApiKey, request_id: str) -> "Reply":
     """Hand the request to the workers. Raises `ApiError`."""
-    chat_model = find_model(request.model)
-    previous = _previous(api_key.owner, request.previous_response_id)
-    new_items = items.with_ids(request.items, request_id)
+    asked = request.asked
+    chat_model = find_model(asked.model)
+    previous = _previous(api_key.owner, asked.previous_response_id)
+    new_items = items.with_ids(asked.items, request_id)
     earlier = _context(previous) if previous else []
     generation = _generation(request, chat_model, [*earlier, *new_items], api_key, request_id)
     body = protocol.response_object(
@@ -80,15 +91,13 @@ def _generation(
     api_key: ApiKey,
     request_id: str,
 ) -> GenerationRequest:
-    messages = items.to_messages(request.instructions, context)
-    if chat_model.system_prompt and not any(message.role == "system" for message in messages):
-        messages = (ChatMessage("system", chat_model.system_prompt), *messages)
+    asked = request.asked
     sampling = request.sampling
     who = {"user": api_key.owner_id, "api_key": api_key.pk, "source": "api", "chat_model": chat_model.name}
     return GenerationRequest(
         id=request_id,
         chat_model=chat_model.name,
-        messages=messages,
+        messages=_messages(asked, chat_model, context),
         deadline=time.time() + settings.GENERATION_TIMEOUT,
         sampling=replace(
             sampling,
@@ -97,12 +106,33 @@ def _generation(
         ),
         report_task=RECORD_TASK if request.store else "accounts.record_usage",
         report_key=json.dumps(who),
-        tools=request.tools,
-        tool_choice=request.tool_choice,
-        parallel_tool_calls=request.parallel_tool_calls,
-        constraint=request.constraint,
-        reasoning_effort=request.reasoning_effort,
+        tools=() if asked.tool_choice == "none" else asked.tools,
+        tool_choice=asked.tool_choice,
+        parallel_tool_calls=asked.parallel_tool_calls,
+        constraint=asked.constraint,
+        reasoning_effort=asked.reasoning_effort,
     )
+
+
+def _messages(asked: Asked, chat_model: ChatModel, context: list[dict[str, Any]]) -> tuple[ChatMessage, ...]:
+    return with_system_prompt(items.to_messages(asked.instructions, context), chat_model)
+
+
+def count(*, asked: Asked, api_key: ApiKey, request_id: str) -> Counted:
+    """How many tokens the request's prompt would have. Raises `ApiError`."""
+    chat_model = find_model(asked.model)
+    previous = _previous(api_key.owner, asked.previous_response_id)
+    context = [*(_context(previous) if previous else []), *asked.items]
+    messages = _messages(asked, chat_model, context)
+    tools = () if asked.tool_choice == "none" else asked.tools
+    submission.submit(
+        TokenizeRequest(request_id, chat_model.name, deadline(), messages=messages, tools=tools)
+    )
+
+    def answer(found: list[list[StreamEvent]]) -> dict[str, Any]:
+        return {"object": "response.input_tokens", "input_tokens": len(tokens_of(found[0]).tokens)}
+
+    return Counted([request_id], answer)
 
 
 def _previous(owner: User, public_id: str) -> StoredResponse | None:

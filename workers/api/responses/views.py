@@ -9,10 +9,12 @@ from workers.api.base import ApiView, Pending, json_response
 from workers.api.body import read_json
 from workers.api.errors import InvalidParameter
 from workers.api.middleware import REQUEST_ID
-from workers.api.responses import protocol, serving
+from workers.api.responses import openapi, protocol, serving
 
 
 class ResponseListView(ApiView):
+    operations = {"post": openapi.CREATE}
+
     def post(self, request: Request) -> Pending:
         return serving.submit(
             request=protocol.parse(read_json(request)),
@@ -21,7 +23,20 @@ class ResponseListView(ApiView):
         )
 
 
+class InputTokensView(ApiView):
+    operations = {"post": openapi.INPUT_TOKENS}
+
+    def post(self, request: Request) -> Pending:
+        return serving.count(
+            asked=protocol.parse_count(read_json(request)),
+            api_key=api_key_of(request),
+            request_id=request.META[REQUEST_ID],
+        )
+
+
 class ResponseView(ApiView):
+    operations = {"get": openapi.RETRIEVE, "delete": openapi.DELETE}
+
     def get(self, request: Request, public_id: str) -> HttpResponse | Pending:
         row = serving.find(owner_of(request), public_id)
         after = pages.integer(request, "starting_after", default=-1, minimum=0, maximum=10**9)
@@ -37,12 +52,16 @@ class ResponseView(ApiView):
 
 
 class ResponseCancelView(ApiView):
+    operations = {"post": openapi.CANCEL}
+
     def post(self, request: Request, public_id: str) -> HttpResponse | Pending:
         row = serving.find(owner_of(request), public_id)
         return serving.cancel(row) or json_response(row.body)
 
 
 class ResponseItemsView(ApiView):
+    operations = {"get": openapi.ITEMS}
+
     def get(self, request: Request, public_id: str) -> HttpResponse:
         row = serving.find(owner_of(request), public_id)
         return json_response(pages.of_list(request, serving.input_items(row)))

@@ -14,6 +14,7 @@ from workers.api import metadata, pages
 from workers.api.authentication import owner_of
 from workers.api.base import ApiView, json_response
 from workers.api.body import read_json
+from workers.api.chat import openapi
 from workers.api.errors import NotFound
 from workers.api.fields import Fields
 from workers.models import StoredCompletion
@@ -39,6 +40,8 @@ class StoredListMixin:
 
 
 class StoredView(ApiView):
+    operations = {"get": openapi.RETRIEVE, "post": openapi.UPDATE, "delete": openapi.DELETE}
+
     def get(self, request: Request, public_id: str) -> HttpResponse:
         return json_response(show(find(owner_of(request), public_id)))
 
@@ -55,6 +58,8 @@ class StoredView(ApiView):
 
 
 class StoredMessagesView(ApiView):
+    operations = {"get": openapi.MESSAGES_OF}
+
     def get(self, request: Request, public_id: str) -> HttpResponse:
         row = find(owner_of(request), public_id)
         messages = [

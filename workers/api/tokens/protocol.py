@@ -6,16 +6,24 @@ from workers.api.chat import messages, tools
 from workers.api.chat.protocol import LONGEST_MODEL
 from workers.api.completions.protocol import read_inputs
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, items, text
+from workers.api.fields import Fields, Whole, items, text
 from workers.protocol import DetokenizeRequest, Tokenized, TokenizeRequest
 
 MOST_CHECKED: Final = 128
 """Prompts in one `token_check`."""
+MOST_TOKENS: Final = 2**20
+"""In one `detokenize`."""
+WANTED: Final[Whole] = {"minimum": 0, "maximum": 2**31 - 1}
+TOKENIZE: Final = frozenset(
+    {"model", "prompt", "messages", "tools", "add_special_tokens", "return_token_strs"}
+)
+DETOKENIZE: Final = frozenset({"model", "tokens"})
+CHECK: Final = frozenset({"prompts"})
 
 
 def parse_tokenize(body: dict[str, Any], request_id: str, deadline: float) -> TokenizeRequest:
     fields = Fields(body)
-    fields.refuse_unknown({"model", "prompt", "messages", "tools", "add_special_tokens", "return_token_strs"})
+    fields.refuse_unknown(TOKENIZE)
     if (fields.get("prompt") is None) == (fields.get("messages") is None):
         raise InvalidParameter("prompt", "or 'messages' is required, and not both.")
     fields.boolean("return_token_strs")
@@ -33,12 +41,12 @@ def parse_tokenize(body: dict[str, Any], request_id: str, deadline: float) -> To
 
 def parse_detokenize(body: dict[str, Any], request_id: str, deadline: float) -> DetokenizeRequest:
     fields = Fields(body)
-    fields.refuse_unknown({"model", "tokens"})
+    fields.refuse_unknown(DETOKENIZE)
     value = fields.required("tokens")
     if value == []:
         tokens: tuple[int, ...] = ()
     else:
-        (found,) = read_inputs(items(value, "tokens", most=2**20), "tokens", most=1)
+        (found,) = read_inputs(items(value, "tokens", most=MOST_TOKENS), "tokens", most=1)
         if isinstance(found, str):
             raise InvalidParameter("tokens", "must be a list of token ids.", code="invalid_type")
         tokens = found
@@ -61,13 +69,13 @@ def tokens_object(found: Tokenized, context_length: int, *, strings: bool) -> di
 def parse_check(body: dict[str, Any]) -> list[tuple[str, str, int]]:
     """FastChat's `{"prompts": [{"model", "prompt", "max_tokens"}]}`: (model, prompt, max_tokens) of each."""
     fields = Fields(body)
-    fields.refuse_unknown({"prompts"})
+    fields.refuse_unknown(CHECK)
     found = []
     listed = items(fields.required("prompts"), "prompts", fewest=1, most=MOST_CHECKED)
     for index, entry in enumerate(listed):
         one = Fields(entry, f"prompts[{index}]")
         one.refuse_unknown({"model", "prompt", "max_tokens"})
-        limit = one.integer("max_tokens", minimum=0, maximum=2**31 - 1)
+        limit = one.integer("max_tokens", **WANTED)
         if limit is None:
             raise InvalidParameter(one.param("max_tokens"), "is required.", code="missing_required_parameter")
         model = text(one.required("model"), one.param("model"), longest=LONGEST_MODEL)
