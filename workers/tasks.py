@@ -39,6 +39,7 @@ def remove_old_files() -> None:
 @shared_task(
     name="workers.record_response",
     ignore_result=True,
+    acks_late=True,  # as `arena.record_reply`: what is delivered twice is recorded once
     autoretry_for=(OperationalError,),
     retry_backoff=True,
     max_retries=8,

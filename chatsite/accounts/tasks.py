@@ -12,7 +12,13 @@ from workers.protocol import Report
 # The service counts a report once, so trying again is safe; a locked or restarting database is a failure that
 # passes by itself.
 @shared_task(
-    name="accounts.record_usage", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
+    name="accounts.record_usage",
+    # Acknowledged when it is done: a control worker that is killed here must not take the account along. A report that
+    # comes twice counts once.
+    acks_late=True,
+    autoretry_for=(OperationalError,),
+    retry_backoff=True,
+    max_retries=8,
 )
 def record_usage(report: dict[str, Any]) -> None:
     """Charge an API generation."""

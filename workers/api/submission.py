@@ -101,11 +101,18 @@ def report_key(api_key: ApiKey, chat_model: str, source: str = "api") -> str:
     )
 
 
+def without_prompt(key: str) -> str:
+    """A `report_key` for a further reply to a prompt that another one of them pays for."""
+    return json.dumps({**json.loads(key), "prompt_paid": True})
+
+
 def estimate(generation: WorkerRequest) -> int:
     """The most tokens that the request is expected to use."""
     match generation:
         case GenerationRequest():
             reply = generation.sampling.max_tokens or UNBOUNDED_REPLY
+            if generation.report_key and "prompt_paid" in json.loads(generation.report_key):
+                return reply
             spoken = [
                 (m.content, m.reasoning, *(c.arguments for c in m.tool_calls)) for m in generation.messages
             ]

@@ -163,8 +163,8 @@ class Meter:
     def timing(self) -> Timing:
         return Timing(first_token=self._first_token, total=self.clock() - self._started)
 
-    def finished(self, reason: FinishReason) -> Finished:
-        return Finished(reason, self.usage, self.timing)
+    def finished(self, reason: FinishReason, stop_string: str = "") -> Finished:
+        return Finished(reason, self.usage, self.timing, stop_string=stop_string)
 
     def failed(self, code: ErrorCode, message: str, param: str = "") -> Failed:
         return Failed(code, message, self.usage, self.timing, param=param)

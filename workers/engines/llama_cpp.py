@@ -378,7 +378,7 @@ class _Turn:
         self._closed = self._met = False
         self._reason: FinishReason | None = None
         # Not left to llama.cpp, which drops the end of a reply that only looks like the beginning of a stop string.
-        self._stops = StopStrings((*request.sampling.stop, *(engine.stops if request.prompt is None else ())))
+        self._stops = StopStrings(request.sampling.stop, engine.stops if request.prompt is None else ())
         # Tokens of the reply that are there already and that llama.cpp takes for a part of the prompt.
         self._before = engine.count_tokens(request.prefix) if request.prefix else 0
         self._chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -474,7 +474,7 @@ class _Turn:
                 )
             return self._meter.failed(ErrorCode.ENGINE_FAILURE, "llama.cpp could not work on the request.")
         if self._reason is not None:
-            return self._meter.finished(self._reason)
+            return self._meter.finished(self._reason, self._stops.met)
         if self._stop.is_set():
             return self._meter.finished(FinishReason.CANCELLED)
         if self._ticket.ordered_out:

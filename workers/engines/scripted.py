@@ -249,7 +249,7 @@ class ScriptedEngine:
                 yield from self._said(request, [rest], meter)
         if reason is FinishReason.LENGTH and (rest := stops.rest()):
             yield from self._said(request, [rest], meter)
-        yield meter.finished(reason)
+        yield meter.finished(reason, stops.met)
 
     def _said(
         self, request: GenerationRequest, pieces: list[str], meter: Meter, first: float | None = LOGPROB

@@ -159,6 +159,8 @@ class Finished:
     usage: Usage = field(default_factory=Usage)
     timing: Timing = field(default_factory=Timing)
     type: Literal["finished"] = "finished"
+    stop_string: str = ""
+    """The one of the request's stop strings that ended the reply, where the engine knows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Keeps account of the tokens that people use. Sees reports of generations, stores numbers only."""
 
 import json
+from dataclasses import replace
 
 from chatsite.accounts.models import ApiKey, UsageRecord, User
 from chatsite.accounts.services import quotas
@@ -35,9 +36,12 @@ def record(
 def take_report(report: Report) -> None:
     """Charge an API generation: record it, and settle what was set aside. A report that comes twice charges once.
 
-    The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`, and `reserved` if tokens were set aside.
+    The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`, and `reserved` if tokens were set aside;
+    `prompt_paid` if it is one of several replies to a prompt, which counts with the first of them.
     """
     key = json.loads(report.key)
+    if key.get("prompt_paid"):
+        report = replace(report, usage=replace(report.usage, prompt_tokens=0, cached_tokens=0))
     record(
         user_id=key["user"],
         api_key_id=key["api_key"],

@@ -81,6 +81,7 @@ VALUES: dict[str, Any] = {
     "response_format": {"type": "json_object"},
     "reasoning_effort": "low",
     "store": True,
+    "metadata": {"project": "rivers"},
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "stream_options": {"stream": True},
@@ -95,7 +96,7 @@ def test_what_is_honoured_changes_the_answer_or_what_the_workers_are_asked(api, 
     plain = api.chat(**extra)
     asked = api.chat(**extra, **{name: VALUES[name]})
     assert (plain.status_code, asked.status_code) == (200, 200), asked.content
-    if name in {"model", "messages", "store"}:
+    if name in {"model", "messages", "store", "metadata"}:
         return  # what `chat` sends anyway; what is stored is in the tests of stored completions
     requests = [json.loads(request.to_json()) for request in workers_client.requests]
     for request in requests:

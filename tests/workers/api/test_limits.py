@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chatsite.accounts.models import ApiKey
+from chatsite.accounts.models import ApiKey, UsageRecord
 from chatsite.accounts.services import api_keys, quotas
 from chatsite.accounts.services.api_keys import Restrictions
 from tests.factories import make_chat_model
@@ -138,6 +138,28 @@ def test_tokens_are_set_aside_before_and_settled_after(make_api, workers_client)
     assert answer["x-ratelimit-remaining-tokens"] == str(1000 - reserved)
     workers_client.deliver_reports()
     assert used("tokens") == 6  # three words of prompt and three of reply
+
+
+def test_several_replies_pay_for_their_prompt_once(make_api, workers_client):
+    api = make_api(tokens_per_day=10_000)
+
+    api.chat(messages=[{"role": "user", "content": "one two three"}], n=4, max_tokens=100)
+
+    first, *others = workers_client.requests
+    assert [submission.estimate(request) for request in others] == [100, 100, 100]
+    assert used("tokens") == submission.estimate(first) + 300
+    workers_client.deliver_reports()
+    assert used("tokens") == 3 + 4 * 3
+    charged = UsageRecord.objects.order_by("-prompt_tokens").values_list("prompt_tokens", "completion_tokens")
+    assert list(charged) == [(3, 3), (0, 3), (0, 3), (0, 3)]
+
+
+def test_each_of_several_raw_prompts_is_paid_for_once(make_api, workers_client):
+    make_api().post("/v1/completions", {"model": "parrot", "prompt": ["one two", "three four five"], "n": 2})
+
+    workers_client.deliver_reports()
+
+    assert sorted(UsageRecord.objects.values_list("prompt_tokens", flat=True)) == [0, 0, 2, 3]
 
 
 def test_a_report_that_comes_twice_settles_once(make_api, workers_client):

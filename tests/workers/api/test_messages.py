@@ -54,6 +54,17 @@ def test_it_answers_in_anthropics_format(say):
     assert response["request-id"] == response["x-request-id"]
 
 
+def test_a_stop_sequence_ends_it_and_is_named(say):
+    body = say(stop_sequences=["never", " there"]).json()
+    assert body["content"] == [{"type": "text", "text": "Hello"}]
+    assert (body["stop_reason"], body["stop_sequence"]) == ("stop_sequence", " there")
+
+
+def test_a_stop_sequence_that_does_not_come_ends_nothing(say):
+    body = say(stop_sequences=["never"]).json()
+    assert (body["stop_reason"], body["stop_sequence"]) == ("end_turn", None)
+
+
 def test_the_token_limit_ends_it_by_its_name(say):
     assert say(max_tokens=1).json()["stop_reason"] == "max_tokens"
 
@@ -262,6 +273,15 @@ def test_the_true_client_streams_thoughts_and_words(client):
     assert [block.type for block in message.content] == ["thinking", "text"]
     assert message.content[0].thinking == "Hm, let me see."
     assert (message.stop_reason, message.usage.output_tokens) == ("end_turn", 3)
+
+
+def test_the_true_client_reads_which_stop_sequence_ended_a_stream(client):
+    with client.messages.stream(
+        model="thinker", max_tokens=50, messages=HI, stop_sequences=["course"]
+    ) as stream:
+        message = stream.get_final_message()
+    assert message.content[-1].text == "Yes, of "
+    assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "course")
 
 
 def test_the_true_client_calls_a_tool_in_a_stream_and_hands_the_result_back(client):

@@ -1,6 +1,7 @@
 """Responses: made, kept, continued, streamed again, cancelled; and chat completions that are stored."""
 
 import asyncio
+import base64
 import json
 from functools import partial
 from typing import Any
@@ -103,6 +104,9 @@ def test_a_chat_models_own_system_prompt_is_used_without_instructions(api, parro
     assert workers_client.requests[0].messages[0] == ChatMessage("system", "Be brief.")
 
 
+PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\nrest").decode()
+
+
 def test_items_become_the_workers_messages():
     found = parse(
         [
@@ -114,7 +118,7 @@ def test_items_become_the_workers_messages():
             {"type": "function_call", "call_id": "c2", "name": "place", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c1", "output": "noon"},
             {"type": "function_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "Rome"}]},
-            {"role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA=="}]},
+            {"role": "user", "content": [{"type": "input_image", "image_url": PNG}]},
         ]
     )  # fmt: skip
 
@@ -128,7 +132,7 @@ def test_items_become_the_workers_messages():
         ),
         ChatMessage("tool", "noon", tool_call_id="c1", name="time"),
         ChatMessage("tool", "Rome", tool_call_id="c2", name="place"),
-        ChatMessage("user", "", images=("data:image/png;base64,AA==",)),
+        ChatMessage("user", "", images=(PNG,)),
     )  # fmt: skip
 
 
@@ -157,6 +161,27 @@ def test_items_become_the_workers_messages():
         ({"tool_choice": {"type": "function", "name": "x"}}, "tool_choice.name"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
         ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
+        ({"text": {"format": {"type": "text", "schema": {}}}}, "text.format.schema"),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "x", "strict": True, "schema": {"uniqueItems": True}}}},
+            "text.format.schema.uniqueItems",
+        ),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "all"}}}},
+            "text.format.schema.type",
+        ),
+        ({"tools": [{"type": "function", "name": "f", "parameters": {"type": "array"}}]}, "tools[0].parameters.type"),
+        ({"tools": [{"type": "function", "name": "no name"}]}, "tools[0].name"),
+        (
+            {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"name": "x"}]}},
+            "tool_choice.tools[0].name",
+        ),
+        ({"tool_choice": {"type": "web_search"}}, "tool_choice.type"),
+        ({"reasoning": {"effort": "enormous"}}, "reasoning.effort"),
+        (
+            {"input": [{"type": "function_call", "call_id": "1", "name": "f", "arguments": "{"}]},
+            "input[0].arguments",
+        ),
         ({"text": {"verbosity": "high"}}, "text.verbosity"),
         ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
         ({"include": ["web_search_call.results"]}, "include"),
@@ -166,7 +191,7 @@ def test_items_become_the_workers_messages():
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"inputs": "x"}, "inputs"),
     ],
-)
+)  # fmt: skip
 def test_a_bad_parameter_is_refused_by_name(api, workers_client, change, param):
     refused = create(api, **change)
 
@@ -190,6 +215,52 @@ def test_tools_and_formats_reach_the_workers(api, workers_client):
     assert [tool.name for tool in request.tools] == ["place"]
     assert (request.tool_choice, request.reasoning_effort) == ("required", "low")
     assert json.loads(request.constraint.value) == schema
+
+
+def test_some_of_the_tools_can_be_allowed(api, workers_client):
+    tools = [{"type": "function", "name": name} for name in ("time", "place", "weather")]
+    allowed = [{"type": "function", "name": name} for name in ("place", "time")]
+    create(api, tools=tools, tool_choice={"type": "allowed_tools", "mode": "required", "tools": allowed})
+
+    request = workers_client.requests[0]
+    assert [tool.name for tool in request.tools] == ["place", "time"]
+    assert request.tool_choice == "required"
+
+
+def test_the_tokens_of_a_prompt_are_counted_without_making_a_response(api, workers_client):
+    first = create(api, "one two three").json()
+
+    counted = api.post(
+        "/v1/responses/input_tokens",
+        {"model": "parrot", "input": "four five", "instructions": "six", "previous_response_id": first["id"]},
+    )
+
+    # The first turn with its answer, the instructions and what is new; the scripted engine counts words.
+    plain = api.post("/v1/tokenize", {"model": "parrot", "messages": [
+        {"role": "system", "content": "six"}, {"role": "user", "content": "one two three"},
+        {"role": "assistant", "content": "one two three"}, {"role": "user", "content": "four five"},
+    ]})  # fmt: skip
+    assert counted.json() == {"object": "response.input_tokens", "input_tokens": plain.json()["count"]}
+    assert StoredResponse.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"input": ...}, "input"),
+        ({"temperature": 1}, "temperature"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"personality": "friendly"}, "personality"),
+        ({"previous_response_id": "resp_none"}, "previous_response_id"),
+        ({"model": "nobody"}, "model"),
+    ],
+)
+def test_a_count_that_is_wrong_is_refused_by_name(api, change, param):
+    body = {"model": "parrot", "input": "Hello", **change}
+
+    refused = api.post("/v1/responses/input_tokens", {k: v for k, v in body.items() if v is not ...})
+
+    assert error_of(refused)["param"] == param
 
 
 def test_what_no_worker_takes_is_not_kept(api):

@@ -82,3 +82,17 @@ def test_it_knows_characters_outside_of_the_basic_plane():
     stops = StopStrings(("😀日",))
     assert stops.feed("hi 😀") == ("hi ", False)
     assert stops.feed("日!") == ("", True)
+
+
+def test_it_names_the_requests_own_string_that_was_met():
+    stops = StopStrings(("END", "ENDED"), ("<|im_end|>",))
+    stops.feed("the E")
+    assert stops.met == ""
+    stops.feed("NDED.")
+    assert stops.met == "ENDED"
+
+
+def test_it_keeps_the_chat_models_own_strings_to_itself():
+    stops = StopStrings(("END",), ("<|im_end|>",))
+    assert stops.feed("the <|im_end|> END") == ("the ", True)
+    assert stops.met == ""

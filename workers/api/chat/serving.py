@@ -72,7 +72,7 @@ def submit(
 
 
 def several(generation: GenerationRequest, n: int) -> list[GenerationRequest]:
-    """The request `n` times, each with an id and, where there is one, a seed of its own."""
+    """The request `n` times, each with an id and, where there is one, a seed of its own. The prompt is charged once."""
     return [generation, *(_again(generation, number) for number in range(1, n))]
 
 
@@ -80,7 +80,12 @@ def _again(generation: GenerationRequest, number: int) -> GenerationRequest:
     seed = generation.sampling.seed
     shifted = None if seed is None else (seed + number + MOST_SEEDS) % (2 * MOST_SEEDS) - MOST_SEEDS
     request_id = submission.nth_id(generation.id, number)
-    return replace(generation, id=request_id, sampling=replace(generation.sampling, seed=shifted))
+    return replace(
+        generation,
+        id=request_id,
+        sampling=replace(generation.sampling, seed=shifted),
+        report_key=submission.without_prompt(generation.report_key),
+    )
 
 
 def with_system_prompt(messages: tuple[ChatMessage, ...], chat_model: ChatModel) -> tuple[ChatMessage, ...]:

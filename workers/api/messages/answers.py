@@ -24,10 +24,13 @@ def error_object(status: int, message: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}}
 
 
-def stop_reason(reason: FinishReason, *, called: bool) -> str:
-    if reason is FinishReason.LENGTH:
-        return "max_tokens"
-    return "tool_use" if called else "end_turn"
+def stopped(end: Finished, *, called: bool) -> dict[str, str | None]:
+    """`stop_reason`, and the stop string where one ended the message."""
+    if end.reason is FinishReason.LENGTH:
+        return {"stop_reason": "max_tokens", "stop_sequence": None}
+    if end.stop_string:
+        return {"stop_reason": "stop_sequence", "stop_sequence": end.stop_string}
+    return {"stop_reason": "tool_use" if called else "end_turn", "stop_sequence": None}
 
 
 def usage_object(usage: Usage) -> dict[str, int]:
@@ -54,7 +57,7 @@ def message(*, request_id: str, model: str, choice: Choice) -> dict[str, Any]:
     return {
         **_empty(request_id, model),
         "content": content,
-        "stop_reason": stop_reason(choice.end.reason, called=bool(said.tool_calls)),
+        **stopped(choice.end, called=bool(said.tool_calls)),
         "usage": usage_object(choice.end.usage),
     }
 
@@ -107,7 +110,7 @@ class Events:
         return frames + b"".join(map(self._call, delta.tool_calls))
 
     def finish(self, end: Finished, index: int = 0) -> bytes:
-        reason = {"stop_reason": stop_reason(end.reason, called=self._called), "stop_sequence": None}
+        reason = stopped(end, called=self._called)
         frames = self._close() + _event("message_delta", delta=reason, usage=usage_object(end.usage))
         return frames + _event("message_stop")
 

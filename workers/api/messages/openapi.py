@@ -3,6 +3,7 @@
 from typing import Final
 
 from workers.api.chat.openapi import JSON_SCHEMA, MODEL, TOOL_NAME
+from workers.api.chat.protocol import LENGTH, LONGEST_STOP
 from workers.api.chat.tools import LONGEST_DESCRIPTION, MOST_TOOLS
 from workers.api.describing import (
     BOOLEAN,
@@ -118,7 +119,7 @@ COUNTED: Final[dict[str, Schema]] = {
     "thinking": closed(
         {
             "type": one_of(["enabled", "disabled", "adaptive"]),
-            "budget_tokens": {"type": "integer", **protocol.LENGTH},
+            "budget_tokens": {"type": "integer", **LENGTH},
             "display": {},
         },
         required=["type"],
@@ -135,12 +136,12 @@ COUNTED: Final[dict[str, Schema]] = {
 REQUEST: Final = body(
     {
         **COUNTED,
-        "max_tokens": {"type": "integer", **protocol.LENGTH},
+        "max_tokens": {"type": "integer", **LENGTH},
         "temperature": {"type": "number", **protocol.NUMBERS["temperature"]},
         "top_p": {"type": "number", **protocol.NUMBERS["top_p"]},
         "top_k": {"type": "integer", **protocol.TOP_K},
         "stop_sequences": array(
-            {"type": "string", "minLength": 1, "maxLength": protocol.LONGEST_STOP, "pattern": "\\S"},
+            {"type": "string", "minLength": 1, "maxLength": LONGEST_STOP, "pattern": "\\S"},
             maxItems=protocol.MOST_STOPS,
         ),
         "stream": said(BOOLEAN, "Answer with Anthropic's events."),

@@ -1,12 +1,8 @@
 """The route of the OpenAPI document, which everybody may read, and the page that shows it to people."""
 
-from typing import ClassVar
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from workers.api.base import ApiView, json_response
@@ -16,8 +12,8 @@ from workers.api.reference.document import document
 
 class DocumentView(ApiView):
     operations = {"get": openapi.DOCUMENT}
-    authentication_classes: ClassVar[list[type[BaseAuthentication]]] = []
-    permission_classes: ClassVar[list[type[BasePermission]]] = []
+    authentication_classes = ()
+    permission_classes = ()
 
     def get(self, request: Request) -> HttpResponse:
         return json_response(document(_server(request._request)))

@@ -265,7 +265,7 @@ class TransformersEngine:
             prompt,
             picker=picker,
             text=TokenText(self.tokenizer, prompt.prefix),
-            stops=StopStrings((*sampling.stop, *(self.prompts.stops if formatted else ()))),
+            stops=StopStrings(sampling.stop, self.prompts.stops if formatted else ()),
             ends=self._ends,
             limit=limit,
             meter=meter,

@@ -121,5 +121,5 @@ class Row:
     def _finish(self, reason: FinishReason, *, rest: bool = True) -> bool:
         if rest:
             self._say(self._stops.rest())
-        self.events.put(self._meter.finished(reason))
+        self.events.put(self._meter.finished(reason, self._stops.met))
         return True

@@ -250,7 +250,7 @@ class _Reply:
                 logprobs=tuple(map(self._without_others, piece.logprobs)),
             )
         if met:
-            self._ending = self._meter.finished(FinishReason.STOP)
+            self._ending = self._meter.finished(FinishReason.STOP, self._stops.met)
         self._finish = piece.finish or self._finish
 
     def _without_others(self, token: TokenLogprob) -> TokenLogprob:
