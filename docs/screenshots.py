@@ -59,7 +59,12 @@ def take(browser: Browser, stack: Stack, folder: Path) -> None:
             context.close()
     page = browser.new_page(viewport=DESKTOP)
     log_in(page, stack)
-    for name, path in (("keys", "/settings/keys/"), ("admin-workers", "/admin/workers/worker/")):
+    pages = (
+        ("keys", "/settings/keys/"),
+        ("admin-workers", "/admin/workers/worker/"),
+        ("api-reference", "/docs/api#createResponse"),
+    )
+    for name, path in pages:
         page.goto(stack.url + path)
         page.wait_for_timeout(500)
         page.screenshot(path=folder / f"{name}.png")
