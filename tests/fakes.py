@@ -39,6 +39,7 @@ class InProcessClient(BrokerClient):
             client=broker(),
             report=lambda task, report: self.reports.append((task, report)),
             hand_over=lambda request_id: False,
+            put_back=self._put_back,
         )
 
     def host(self, engine: Engine) -> None:
@@ -65,6 +66,10 @@ class InProcessClient(BrokerClient):
 
     def publish(self, request_id: str, attempt: int, chat_model: str) -> None:
         self._running.append(self._threads.submit(self._host.work_on, request_id, attempt))
+
+    def _put_back(self, request_id: str, attempt: int, chat_model: str) -> None:
+        if any(model.name == chat_model for model in self._host.hosted):
+            self.publish(request_id, attempt, chat_model)
 
     def cancel(self, request_id: str) -> None:
         super().cancel(request_id)

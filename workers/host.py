@@ -40,6 +40,8 @@ CANCELLED, DEADLINE, LOST, SHUTDOWN = "cancelled", "deadline", "lost", "shutdown
 WRITE_PATIENCE_SECONDS = 120.0
 RETRY_SECONDS = 0.5
 SPEED_WINDOW_SECONDS = 10.0
+# How long a message waits in this worker for a slot of its chat model, before it goes back into the queue.
+SLOT_PATIENCE_SECONDS = 1.0
 
 
 @dataclass(eq=False)
@@ -71,7 +73,7 @@ class EngineHost:
         """`report(task name, report)` must not raise; `hand_over(request id)` gives a request to another worker.
 
         `put_back(request id, attempt, chat model)` puts a message back into its queue, for a chat model that is not
-        here any more.
+        here any more, or has no slot free.
         """
         self.worker = worker
         self._engines = dict(engines)
@@ -87,6 +89,8 @@ class EngineHost:
         self._writer = StreamWriter(client)
         self._jobs: set[_Job] = set()
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        """Told when a request ends, and when a chat model goes."""
         self._deltas: deque[float] = deque()
         self.draining = False
 
@@ -114,8 +118,9 @@ class EngineHost:
 
     def depart(self, names: Collection[str]) -> None:
         """Let nothing new to these chat models."""
-        with self._lock:
+        with self._room:
             self._departing.update(names)
+            self._room.notify_all()
 
     def stay(self, names: Collection[str]) -> None:
         """Take `depart` back."""
@@ -125,8 +130,11 @@ class EngineHost:
     def running(self, names: Collection[str]) -> int:
         """How many requests for these chat models run or are about to."""
         with self._lock:
-            jobs = sum(job.request.chat_model in names for job in self._jobs)
-            return jobs + sum(self._entering[name] for name in names)
+            return self._count(names)
+
+    def _count(self, names: Collection[str]) -> int:
+        jobs = sum(job.request.chat_model in names for job in self._jobs)
+        return jobs + sum(self._entering[name] for name in names)
 
     def idle_seconds(self, names: Collection[str]) -> float:
         """Since the last request for one of them ended, or it was loaded; 0 while one runs."""
@@ -183,16 +191,27 @@ class EngineHost:
         try:
             job = self._claim(request_id, attempt)
         finally:
-            with self._lock:
+            with self._room:
                 self._entering[chat_model] -= 1
+                self._room.notify_all()
         if job is not None:
             self._work(job)
 
     def _let_in(self, chat_model: str) -> bool:
-        with self._lock:
-            here = chat_model in self._engines and chat_model not in self._departing
-            self._entering[chat_model] += here
-            return here
+        """Wait a moment for a slot. False when there is none, or the chat model is not here.
+
+        The consumer counts the slots of all chat models together. One that gets many requests must neither take them
+        from other workers before it can work on them, nor fill up the threads that the others here need.
+        """
+        until = time.monotonic() + SLOT_PATIENCE_SECONDS
+        with self._room:
+            while chat_model in self._engines and chat_model not in self._departing:
+                if self._count([chat_model]) < self._engines[chat_model].hosted.slots:
+                    self._entering[chat_model] += 1
+                    return True
+                if not self._room.wait(until - time.monotonic()):
+                    return False
+        return False
 
     def _claim(self, request_id: str, attempt: int) -> _Job | None:
         try:
@@ -215,8 +234,9 @@ class EngineHost:
                 job.stop.set(SHUTDOWN)
             self._run(job)
         finally:
-            with self._lock:
+            with self._room:
                 self._jobs.discard(job)
+                self._room.notify_all()
                 self._used_at[job.request.chat_model] = time.monotonic()
 
     def stop(self, request_id: str, reason: str = CANCELLED) -> None:

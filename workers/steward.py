@@ -73,7 +73,7 @@ def load_family(spec: EngineSpec) -> Family:
     base = registry.base_of(first).hosted
     first.hosted = replace(
         first.hosted,
-        load_seconds=base.load_seconds or round(seconds, 2),
+        load_seconds=base.load_seconds or max(0.01, round(seconds, 2)),
         weights_bytes=base.weights_bytes,
         memory_bytes=grown,
     )

@@ -205,6 +205,34 @@ class TestFailing:
         assert worker.put_back == [(request.id, 1, "lorem")]
         assert ledger.state(valkey, request.id) == "queued"
 
+    def test_a_chat_model_takes_no_more_than_its_slots(self, valkey, workers, monkeypatch):
+        monkeypatch.setattr(host, "SLOT_PATIENCE_SECONDS", 0.05)
+        worker = workers("one", scripted("tokens=100000&rate=50&slots=2"))
+        requests = [make_request(asker=str(number)) for number in range(3)]
+        for request in requests:
+            enter(request)
+        for request in requests[:2]:
+            worker.work_on(request.id)
+        wait_until(lambda: worker.host.running(["parrot"]) == 2, 30)
+        worker.work_on(requests[2].id).join(30)
+        assert worker.put_back == [(requests[2].id, 1, "parrot")]
+        assert sorted(ledger.state(valkey, request.id) or "" for request in requests) == [
+            "queued",
+            "running",
+            "running",
+        ]
+
+    def test_a_slot_that_is_freed_is_taken_at_once(self, valkey, workers, monkeypatch):
+        monkeypatch.setattr(host, "SLOT_PATIENCE_SECONDS", 60)
+        worker = workers("one", scripted("rate=50&slots=1"))
+        requests = [make_request("one two three") for _ in range(3)]
+        for request in requests:
+            enter(request)
+        for thread in [worker.work_on(request.id) for request in requests]:
+            thread.join(30)
+        assert [text_of(written(valkey, request.id)) for request in requests] == ["one two three"] * 3
+        assert worker.put_back == []
+
     def test_a_refusal_of_the_engine_is_passed_on(self, valkey, workers):
         worker = workers("one", scripted("context=2"))
         request = make_request("one two three")

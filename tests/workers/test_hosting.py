@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from tests.factories import make_chat_model
 from tests.fakes import heartbeat
-from workers import fleet, orders
+from workers import client, fleet, orders
 from workers.commands import ordering
 from workers.models import Alias
 from workers.protocol import HostedModel, OrderState, Weights
@@ -220,6 +220,18 @@ class TestCommands:
     def test_unloading_waits_until_it_is_gone(self, valkey):
         with Obedient(valkey, OrderState.DRAINING, OrderState.UNLOADED):
             assert manage("unload", "parrot", "--worker", "one")[-1] == "It is unloaded."
+
+    def test_what_was_loaded_is_shown_with_its_time_and_memory(self, valkey):
+        model = hosted("second", load_seconds=2.34, weights_bytes=3 * 2**20, memory_bytes=5 * 2**20)
+        beat(valkey, "two", model, memory_bytes=2**30)
+        line = manage("show", "second")[-1]
+        for part in ("loaded in 2.3 s", "weights 3 MiB", "taken by loading 5 MiB", "process 1.0 GiB"):
+            assert part in line
+        beat(valkey, "two", replace(model, asleep=True, load_seconds=0.01))
+        client.reset()  # statuses are kept for half a second
+        line = manage("show", "second")[-1]
+        assert "asleep" in line
+        assert "loaded in under 0.1 s" in line
 
     def test_what_fails_ends_the_command(self, valkey):
         with Obedient(valkey, OrderState.FAILED), pytest.raises(CommandError, match="It is failed"):

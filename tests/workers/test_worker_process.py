@@ -78,8 +78,9 @@ class Listener:
         return self._thread.is_alive()
 
 
-def submit():
-    request = make_request(chat_model="counter", report_task="tests.report", deadline=time.time() + 60)
+def submit(chat_model="counter"):
+    wait_until(lambda: any(s.serves(chat_model) for s in fleet.statuses(broker())), 90)
+    request = make_request(chat_model=chat_model, report_task="tests.report", deadline=time.time() + 60)
     BrokerClient().submit(request)
     listener = Listener(request)
     wait_until(lambda: len(streams.text_so_far(broker(), request.id)) > 10, 30)
@@ -170,5 +171,18 @@ def test_a_worker_without_a_chat_model_takes_them_and_gives_them_up_by_order(pro
     with pytest.raises(client.NoWorker):
         BrokerClient().submit(make_request(chat_model="first"))
     assert answer("second") == "I am second"
+
+    # Stopped while several of its chat models answer.
+    assert obeyed("counter", Weights("scripted", "tokens=150&rate=15")).state is OrderState.READY
+    assert obeyed("other", Weights("scripted", "tokens=150&rate=15")).state is OrderState.READY
+    running = [submit(name) for name in ("counter", "other")]
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
+    for _, listener in running:
+        entries = listener.wait(60)
+        assert WORDS.startswith(text_of(entries))
+        last = entries[-1].event
+        assert isinstance(last, Failed)
+        assert last.code is ErrorCode.WORKER_LOST
+    assert reported() == 2
+    assert fleet.statuses(broker()) == []

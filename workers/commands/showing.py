@@ -58,10 +58,20 @@ def _said(status: WorkerStatus, hosted: HostedModel) -> Iterator[str]:
     yield f"engine {hosted.engine}"
     yield f"context {hosted.context_length:,} tokens"
     yield f"{hosted.slots} slots"
-    if hosted.load_seconds:  # 0 where the engine does not know
-        yield f"loaded in {hosted.load_seconds:.1f} s"
+    if hosted.asleep:
+        yield "asleep: the next request has it loaded again"
+    elif hosted.draining:
+        yield "finishing what runs before it is unloaded"
+    if hosted.load_seconds:  # 0 for an adapter over weights that were there
+        yield (
+            f"loaded in {hosted.load_seconds:.1f} s"
+            if hosted.load_seconds >= 0.1
+            else "loaded in under 0.1 s"
+        )
     if hosted.weights_bytes:
         yield f"weights {size(hosted.weights_bytes)}"
+    if hosted.memory_bytes:
+        yield f"memory taken by loading {size(hosted.memory_bytes)}"
     yield f"memory of the process {size(status.memory_bytes)}"
     yield f"can {', '.join(hosted.abilities)}"
 
