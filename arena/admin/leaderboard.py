@@ -1,6 +1,6 @@
 """The leaderboard for operators: what is said of a chat model, published boards, and the days in numbers."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -21,6 +21,7 @@ from arena.services import publishing
 from chatsite.accounts.models import User
 
 DAYS = (7, 30, 90, 365)
+IN_BARS = 20
 
 
 @admin.register(Listing)
@@ -155,7 +156,13 @@ def _operator(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
-def _plots(numbers: statistics.Daily) -> list[str]:
+class Drawn(NamedTuple):
+    title: str
+    svg: str
+    """Empty where there is nothing to draw."""
+
+
+def _plots(numbers: statistics.Daily) -> list[Drawn]:
     labels = [f"{day:%d %b}" for day in numbers.days]
     told = (
         ("Conversations", numbers.chats),
@@ -163,9 +170,20 @@ def _plots(numbers: statistics.Daily) -> list[str]:
         ("Active people", numbers.active_users),
     )
     drawn = [
-        plots.lines(labels, [plots.Series(title, [float(n) for n in values])], title=title, counts=True)
+        (
+            title,
+            plots.lines(labels, [plots.Series(title, [float(n) for n in values])], title=title, counts=True),
+        )
         for title, values in told
     ]
-    rows = [plots.Bar(name, replies, str(replies)) for name, replies, _ in numbers.models[:20]]
-    drawn.append(plots.bars(rows, title="Replies of each chat model"))
-    return [mark_safe(svg) for svg in drawn]  # noqa: S308 - `plots` escapes every name
+    drawn.append(
+        _bars("Replies of each chat model", [(name, replies) for name, replies, _ in numbers.models])
+    )
+    drawn.append(_bars("Votes on each chat model", [(name, votes) for name, _, votes in numbers.models]))
+    return [Drawn(title, mark_safe(svg)) for title, svg in drawn]  # noqa: S308 - `plots` escapes every name
+
+
+def _bars(title: str, counts: list[tuple[str, int]]) -> tuple[str, str]:
+    most = sorted((one for one in counts if one[1]), key=lambda one: -one[1])[:IN_BARS]
+    rows = [plots.Bar(name, number, str(number)) for name, number in most]
+    return title, plots.bars(rows, title=title) if rows else ""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import redis
 
 from arena.models import Conversation
+from chatsite.accounts.models import User
 from workers import client
 from workers.models import ChatModel
 from workers.protocol import Ability
@@ -28,6 +29,8 @@ class Choice(NamedTuple):
     sees: bool = False
     """A worker that looks at images answers for it."""
     tells_probabilities: bool = False
+    entry: int = 0
+    """Which entry of the catalog it is: what was there first has the lower number."""
 
 
 def choices() -> list[Choice]:
@@ -44,23 +47,34 @@ def choices() -> list[Choice]:
             licence=model.licence,
             sees=Ability.VISION in served.get(model.name, ()),
             tells_probabilities=Ability.LOGPROBS in served.get(model.name, ()),
+            entry=model.pk,
         )
         for model in ChatModel.objects.published()
     ]
 
 
-def default(among: list[Choice]) -> str | None:
-    """What a new conversation starts with: the first that answers, else the first there is."""
-    for choice in among:
-        if choice.served:
-            return choice.name
-    return among[0].name if among else None
+def default(among: list[Choice], *, owner: User | None = None) -> str | None:
+    """What a new conversation starts with.
+
+    The chat model that the person talked to last, while it answers; else the one that the catalog had first of those
+    that answer, or of all. Not the first by name: what is added for a trial must not become everybody's beginning.
+    """
+    answering = [choice for choice in among if choice.served] or among
+    last = _last_of(owner) if owner else None
+    if last in {choice.name for choice in answering}:
+        return last
+    return min(answering, key=lambda choice: choice.entry).name if answering else None
 
 
-def chosen(conversation: Conversation | None, among: list[Choice]) -> str | None:
+def chosen(conversation: Conversation | None, among: list[Choice], *, owner: User) -> str | None:
     """The conversation's own chat model while it is published, else the default."""
     own = conversation.chat_model.name if conversation and conversation.chat_model else None
-    return own if own in {choice.name for choice in among} else default(among)
+    return own if own in {choice.name for choice in among} else default(among, owner=owner)
+
+
+def _last_of(owner: User) -> str | None:
+    talks = Conversation.objects.filter(owner=owner, battle=None, chat_model__isnull=False)
+    return talks.order_by("-updated_at").values_list("chat_model__name", flat=True).first()
 
 
 def can(chat_model: str, ability: Ability) -> bool:

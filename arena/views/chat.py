@@ -169,7 +169,7 @@ def _chat_page(request: HttpRequest, opened: Conversation | None) -> HttpRespons
         "conversation": opened,
         "turns": selectors.turns(opened) if opened else [],
         "chat_models": choices,
-        "chosen_model": chat_models.chosen(opened, choices),
+        "chosen_model": chat_models.chosen(opened, choices, owner=member(request)),
         "settings_form": SettingsForm(instance=opened or _with_default_preset(presets)),
         "presets": presets,
         "reasons": FEEDBACK_REASONS,

@@ -129,6 +129,24 @@ def test_the_empty_page_offers_the_chat_models(as_alice, parrot):
     assert response.context["turns"] == []
 
 
+def test_a_newcomer_begins_with_what_the_catalog_had_first_and_then_with_the_last_one(
+    as_alice, alice, bob, parrot, workers_client
+):
+    added = make_chat_model("another", description="Added for a trial; its name comes first.")
+    workers_client.host_script(added.name)
+    make_conversation(bob, added)
+
+    def chosen() -> str:
+        return str(as_alice.get(url("chat")).context["chosen_model"])
+
+    assert chosen() == "parrot"
+    make_conversation(alice, added)
+    assert chosen() == "another"
+    added.published = False
+    added.save()
+    assert chosen() == "parrot"
+
+
 def test_the_page_comes_up_without_chat_models(as_alice):
     response = as_alice.get(url("chat"))
 

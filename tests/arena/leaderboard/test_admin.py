@@ -98,7 +98,9 @@ def test_days_without_anything_are_zero():
 def test_the_page_of_the_days_shows_plots_and_tables(operator, days):
     make_vote("<b>a</b>", "b", "left", at=timezone.now())
     html = operator.get(f"/admin/arena/dailystatistics/{days}").content.decode()
-    assert html.count("<svg") >= 4
+    assert html.count('<svg class="plot"') == 4
+    # Nobody has answered anything: the fifth says so.
+    assert "<figcaption>Replies of each chat model</figcaption><p" in html
     assert "&lt;b&gt;a" in html
     assert "<b>a" not in html
 
