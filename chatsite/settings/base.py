@@ -72,7 +72,13 @@ TEMPLATES = [
 
 # --- storage -----------------------------------------------------------------------------------------------
 
-DATABASES = {"default": services.database(services.read_database_url(), DATA_DIR)}
+DATABASES = {
+    "default": services.database(
+        services.read_database_url(),
+        DATA_DIR,
+        pool=env.integer("CHATSITE_DATABASE_POOL", 16, minimum=0, maximum=1000),
+    )
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL, CELERY_BROKER_URL = services.broker_urls(services.read_redis_url(), DATA_DIR)

@@ -12,8 +12,16 @@ from chatsite.settings import env
 LONGEST_SOCKET_PATH = 100
 
 
-def database(url: str, data_dir: Path) -> dict[str, Any]:
-    """Django's DATABASES entry: PostgreSQL for a URL, SQLite in the data directory without one."""
+# Seconds that a thread waits for a connection of the pool, before it gives up with an error.
+POOL_PATIENCE = 10
+
+
+def database(url: str, data_dir: Path, *, pool: int = 0) -> dict[str, Any]:
+    """Django's DATABASES entry: PostgreSQL for a URL, SQLite in the data directory without one.
+
+    `pool`: the most connections to PostgreSQL of each process, kept open between requests. 0 opens one for each
+    request, since under ASGI the thread of a request, and with it a connection that is merely kept, is not found again.
+    """
     if not url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
@@ -39,10 +47,15 @@ def database(url: str, data_dir: Path) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 60,
+        "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": dict(parse_qsl(parts.query)),
+        "OPTIONS": {**dict(parse_qsl(parts.query)), **_pool(pool)},
     }
+
+
+def _pool(size: int) -> dict[str, Any]:
+    # Django's own (psycopg_pool behind it); its threads begin with the first connection, so behind every fork.
+    return {"pool": {"min_size": 1, "max_size": size, "timeout": POOL_PATIENCE}} if size else {}
 
 
 def embedded_socket(data_dir: Path) -> Path:

@@ -155,6 +155,7 @@ BAD_SETTINGS = [
     ("CHATSITE_EMAIL_URL", "mail.example"),
     ("CHATSITE_GENERATION_TIMEOUT", "0"),
     ("CHATSITE_GENERATION_TIMEOUT", "never"),
+    ("CHATSITE_DATABASE_POOL", "many"),
     ("CHATSITE_QUEUE_LIMIT", "0"),
     ("CHATSITE_RUNNING_REPLIES_PER_USER", "0"),
     ("CHATSITE_LANGUAGE", "fr"),
@@ -288,6 +289,12 @@ class TestServers:
         assert database["PASSWORD"] == "p/w"
         assert (database["HOST"], database["PORT"], database["NAME"]) == ("db.example", "5433", "my db")
         assert database["OPTIONS"] == {"sslmode": "require"}
+
+    def test_connections_to_postgresql_are_pooled_and_then_not_kept_by_django_too(self, tmp_path):
+        database = services.database("postgresql://u:p@db.example/chatsite", tmp_path, pool=7)
+
+        assert database["OPTIONS"]["pool"]["max_size"] == 7
+        assert database["CONN_MAX_AGE"] == 0  # Django refuses the two together
 
     def test_the_embedded_broker_has_its_socket_in_the_data_directory(self, tmp_path):
         assert services.broker_urls("", Path("/d")) == (

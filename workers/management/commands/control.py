@@ -33,7 +33,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, concurrency: int, train: bool, **options: object) -> None:
         step_back(NICENESS)
-        settings.DATABASES["default"]["CONN_MAX_AGE"] = KEEP_CONNECTIONS
+        # A pool keeps them, too, and wants to do that alone.
+        if "pool" not in settings.DATABASES["default"]["OPTIONS"]:
+            settings.DATABASES["default"]["CONN_MAX_AGE"] = KEEP_CONNECTIONS
         # A schedule in memory: every entry repeats within seconds, so there is nothing to remember between two starts.
         consumer.start(
             hostname=f"control@{socket.gethostname()}",
