@@ -60,7 +60,11 @@ def _measure(
         thread.start()
     for thread in threads:
         thread.join()
-    return {"tokens_per_second": sum(made) / (time.perf_counter() - began), "firsts": firsts}
+    return {
+        "tokens_per_second": sum(made) / (time.perf_counter() - began),
+        "firsts": firsts,
+        "tokens": sum(made),
+    }
 
 
 def main() -> None:

@@ -163,7 +163,7 @@ class Command(BaseCommand):
                 tokens=options["tokens"],
                 rounds=options["rounds"],
             )
-            return tax.measure(stack.url, self._key(), plan, self._say)
+            return tax.measure(stack, self._key(), plan, self._say)
 
     def _streams(self, options: dict[str, Any]) -> bool:
         try:
