@@ -274,7 +274,12 @@ class EngineHost:
 
     def _run(self, job: _Job) -> None:
         request = job.request
-        stream = self._writer.open(request.id, job.attempt, on_lost=lambda: job.stop.set(LOST))
+        stream = self._writer.open(
+            request.id,
+            job.attempt,
+            on_lost=lambda: job.stop.set(LOST),
+            on_processor=self._on_processor(request.chat_model),
+        )
         self._writer.append(stream, Started(self.worker, job.attempt))
         said = Gathering(request.prefix if isinstance(request, GenerationRequest) else "")
         # In case an engine breaks its contract and just ends.
@@ -303,6 +308,10 @@ class EngineHost:
             self._let_go(job)
         else:
             self._close(job, said, self._translate(last, job))
+
+    def _on_processor(self, chat_model: str) -> bool:
+        engine = self._engines.get(chat_model)
+        return engine is not None and engine.hosted.on_processor
 
     def _let_go(self, job: _Job) -> None:
         """The stream is somebody else's. If that ended it and died before it could say so, say it."""

@@ -53,7 +53,7 @@ def record_response(report: dict[str, Any]) -> None:
 
 @shared_task(name="workers.run_batches", ignore_result=True)
 def run_batches() -> None:
-    """Runs in the control worker, every two seconds."""
+    """Runs in the control worker, every five seconds."""
     from workers.api.batches import running
 
     running.ensure()

@@ -215,7 +215,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "global_keyprefix
 CELERY_BEAT_SCHEDULE = {
     "reap lost requests": {"task": "workers.reap_lost_requests", "schedule": 2.0, "options": {"expires": 10}},
     "record heartbeats": {"task": "workers.record_heartbeats", "schedule": 5.0, "options": {"expires": 10}},
-    "run batches": {"task": "workers.run_batches", "schedule": 2.0, "options": {"expires": 10}},
+    "run batches": {"task": "workers.run_batches", "schedule": 5.0, "options": {"expires": 10}},
     "remove old files": {"task": "workers.remove_old_files", "schedule": 3600.0, "options": {"expires": 600}},
     "publish the board": {"task": "arena.publish_board", "schedule": crontab(hour=3, minute=30)},
     "forget unsent files": {"task": "arena.forget_unsent_files", "schedule": crontab(minute=17)},
@@ -233,7 +233,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
-    "take up evaluations": {"task": "evaluation.take_up", "schedule": 5.0, "options": {"expires": 10}},
+    "take up evaluations": {"task": "evaluation.take_up", "schedule": 10.0, "options": {"expires": 10}},
 }
 
 # --- API ---------------------------------------------------------------------------------------------------

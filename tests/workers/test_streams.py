@@ -188,6 +188,14 @@ class TestPace:
             writer.append(stream, STOP)
         wait_until(lambda: writer.interval == pytest.approx(0.08))
 
+    def test_a_stream_that_is_computed_on_the_processor_is_flushed_less_often(self, writer):
+        quick = writer.open("quick", 1, fail_if_lost)
+        slow = writer.open("slow", 1, fail_if_lost, on_processor=True)
+        assert writer.interval == pytest.approx(0.12)
+        writer.append(slow, STOP)
+        wait_until(lambda: writer.interval == pytest.approx(0.0801))
+        writer.append(quick, STOP)
+
     def test_lost_and_released_streams_are_no_longer_open(self, valkey, writer):
         streams.take_over(valkey, "lost", 2)
         write(writer, "lost", Started("w"), on_lost=lambda: None)

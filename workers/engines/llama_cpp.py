@@ -22,7 +22,7 @@ from workers.engines import completion, gguf_trouble, infilling, llguidance_lang
 from workers.engines.base import Engine, EngineError, Meter, RefusedError, StopSignal
 from workers.engines.cache_room import CacheRoom, Ticket
 from workers.engines.llama_cpp_embedding import LONGEST_INPUT, SLOTS, Embedding
-from workers.engines.llama_cpp_loading import check_beside, check_gguf, load
+from workers.engines.llama_cpp_loading import check_beside, check_gguf, load, on_processor
 from workers.engines.llama_cpp_wire import (
     Logprobs,
     Wish,
@@ -128,6 +128,7 @@ class LlamaCppEngine:
             abilities=self._abilities(sees=bool(properties.get("modalities", {}).get("vision"))),
             load_seconds=round(time.monotonic() - began, 2),
             weights_bytes=gguf_trouble.weights_bytes(path),
+            on_processor=on_processor(gpu_layers),
         )
         self._embedding: Embedding | None = None
         self._embedding_lock = threading.Lock()

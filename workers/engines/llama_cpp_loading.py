@@ -137,9 +137,7 @@ def load(
     parameters.n_ctx = context_length  # 0 = what the checkpoint was made for
     parameters.n_parallel = slots
     parameters.kv_unified = True  # slots share the cache instead of getting an equal part each
-    parameters.n_batch = parameters.n_ubatch = _step_tokens(
-        xllamacpp, gpu_layers, images=bool(options.mmproj)
-    )
+    parameters.n_batch = parameters.n_ubatch = _step_tokens(gpu_layers, images=bool(options.mmproj))
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores
     parameters.n_gpu_layers = gpu_layers
     parameters.cache_ram_mib = 0  # a prompt cache outside the slots' own would grow without a bound we state
@@ -177,10 +175,16 @@ def _beside(options: LlamaCppOptions) -> str:
     return ", ".join([*files, *(lora.path for lora in loras_of(options))])
 
 
-def _step_tokens(xllamacpp: Any, gpu_layers: int, *, images: bool) -> int:
+def on_processor(gpu_layers: int) -> bool:
+    """Whether all of the computing is done without a GPU."""
+    import xllamacpp
+
     types = xllamacpp.ggml_backend_dev_type
     gpus = {types.GGML_BACKEND_DEVICE_TYPE_GPU, types.GGML_BACKEND_DEVICE_TYPE_IGPU}
-    has_gpu = any(device["type"] in gpus for device in xllamacpp.get_device_info())
+    return not gpu_layers or not any(device["type"] in gpus for device in xllamacpp.get_device_info())
+
+
+def _step_tokens(gpu_layers: int, *, images: bool) -> int:
     if images:
         return STEP_TOKENS_IMAGES
-    return STEP_TOKENS_GPU if has_gpu and gpu_layers else STEP_TOKENS_CPU
+    return STEP_TOKENS_CPU if on_processor(gpu_layers) else STEP_TOKENS_GPU

@@ -63,6 +63,8 @@ class HostedModel:
     """What was loaded, as the worker was told."""
     draining: bool = False
     """It is about to be unloaded: what runs is being finished, and nothing new is taken."""
+    on_processor: bool = False
+    """It computes on the cores that everything else on its machine needs, too."""
     asleep: bool = False
     """Unloaded since nobody asked for long; a request has it loaded again."""
 

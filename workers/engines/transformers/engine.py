@@ -127,6 +127,7 @@ class TransformersEngine:
             abilities=tuple(ability.value for ability in self._abilities()),
             load_seconds=round(time.monotonic() - began, 2),
             weights_bytes=linears.weights_bytes(self.model),
+            on_processor=on_cpu,
         )
         self._loop = Loop(batch, name=name, threads=threads)
 
