@@ -318,6 +318,8 @@ class Page {
     element("settings-button")?.addEventListener("click", () => element("settings").showModal());
     element("settings-reset")?.addEventListener("click", () => element("settings-form").reset());
     offerSharing(() => this.#address);
+    const dock = document.querySelector(".arena__dock");
+    new ResizeObserver(() => page.style.setProperty("--dock-height", `${dock.offsetHeight}px`)).observe(dock);
   }
 
   // Digits vote while nobody writes; Escape leads out of the box and to the vote.
