@@ -32,7 +32,9 @@ def entries() -> Iterator[tuple[str, str, list[str], bool]]:
             elif line.startswith('"'):
                 fields[name] += _unquoted(line)
         strings = [text for key, text in fields.items() if key.startswith("msgstr")]
-        yield fields["msgid"], fields.get("msgid_plural", ""), strings, "fuzzy" in block.split("\nmsgid")[0]
+        # As gettext keeps a message with a context.
+        message = "\x04".join(fields[key] for key in ("msgctxt", "msgid") if key in fields)
+        yield message, fields.get("msgid_plural", ""), strings, "fuzzy" in block.split("\nmsgid")[0]
 
 
 def _unquoted(text: str) -> str:
