@@ -1,17 +1,20 @@
 """A Celery consumer in this process, the same for control and model workers."""
 
+import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery import current_app
 from celery.concurrency.thread import TaskPool
 from celery.platforms import SecurityWarning
 
-# A consumer that has lost the broker turns to other things when it is back.
-PATIENCE_SECONDS = 120.0
+logger = logging.getLogger(__name__)
+
+# Who changes the queues waits so long for the consumer's loop, which stands still while the broker is away.
+PATIENCE_SECONDS = 30.0
 
 
 class Threads(TaskPool):  # type: ignore[misc] # Celery is untyped
@@ -28,54 +31,47 @@ class Threads(TaskPool):  # type: ignore[misc] # Celery is untyped
 
 
 class Taps:
-    """The queues that a running consumer takes messages from, opened and closed from other threads."""
+    """The queues that a running consumer takes messages from, opened and closed from other threads.
 
-    def __init__(self, consumer: Any) -> None:
-        """`consumer`: the sender of Celery's signal `worker_ready`."""
+    While the broker is away nothing can be done to them; it is done when the consumer has it back.
+    """
+
+    def __init__(self, consumer: Any, slots: Mapping[str, int]) -> None:
+        """`consumer`: the sender of Celery's signal `worker_ready`. `slots` by queue, of those that are open."""
         self._consumer = consumer
+        self._slots = dict(slots)
 
     def open(self, queue: str, slots: int) -> None:
-        """Take from `queue`, and up to `slots` messages more at once. Raises `ConnectionError` as `close` does."""
+        """Take from `queue`, and up to `slots` messages more at once."""
+        self._slots[queue] = slots
+        self._in_the_loop(lambda: self._consumer.add_task_queue(queue))
 
-        def act() -> None:
-            self._resize(slots)
-            self._consumer.add_task_queue(queue)
+    def close(self, queue: str) -> None:
+        """The opposite. What was taken before may still be on its way to its thread."""
+        if self._slots.pop(queue, None) is not None:
+            self._in_the_loop(lambda: self._consumer.cancel_task_queue(queue))
 
-        self._in_the_loop(act)
-
-    def close(self, queue: str, slots: int) -> None:
-        """The opposite. What was taken before may still be on its way to its thread.
-
-        Raises `ConnectionError` when the broker is away for too long.
-        """
-
-        def act() -> None:
-            self._consumer.cancel_task_queue(queue)
-            self._resize(-slots)
-
-        self._in_the_loop(act)
-
-    def _resize(self, slots: int) -> None:
-        self._consumer.pool.grow(slots)
-        self._consumer._update_prefetch_count(slots)
+    def _resize(self) -> None:
+        more = max(1, sum(self._slots.values())) - self._consumer.pool.limit
+        if more:
+            self._consumer.pool.grow(more)
+            self._consumer._update_prefetch_count(more)
 
     def _in_the_loop(self, act: Callable[[], None]) -> None:
         """Only the thread of the consumer's loop may touch its connection."""
         done = threading.Event()
-        wrong: list[Exception] = []
 
         def run() -> None:
             try:
+                self._resize()
                 act()
-            except Exception as error:  # it is the caller's; the loop goes on
-                wrong.append(error)
+            except Exception as error:
+                # The connection is broken: the consumer makes another, with the queues as they should be now.
+                logger.info("The queues change when the broker is back (%s).", type(error).__name__)
             done.set()
 
         self._consumer.call_soon(run)
-        if not done.wait(PATIENCE_SECONDS):
-            raise ConnectionError("the broker is away")
-        if wrong:
-            raise ConnectionError(f"the consumer did not take it: {type(wrong[0]).__name__}") from wrong[0]
+        done.wait(PATIENCE_SECONDS)
 
 
 def start(*, hostname: str, queues: list[str], concurrency: int, **options: Any) -> None:

@@ -267,6 +267,9 @@ class EngineHost:
         self._writer.close()
         for engine in self.engines.values():
             engine.close()
+            # A base whose adapters alone are served is nobody else's to close.
+            if (base := getattr(engine, "base", None)) is not None:
+                base.close()
 
     def _running(self) -> list[_Job]:
         with self._lock:

@@ -95,10 +95,13 @@ def _load(specs: Sequence[registry.EngineSpec]) -> list[Family]:
 def _consume(engine_host: EngineHost, pulse: "Pulse", steward: Steward) -> None:
     """Run the Celery consumer of the host's queues until the process is told to stop."""
 
+    # Celery takes "no queue" for "all queues", and no slots for as many as there are cores.
+    slots = {queue_name(model.name): model.slots for model in engine_host.hosted} or {NO_QUEUE: 1}
+
     @worker_ready.connect(weak=False)
     def on_ready(sender: object, **kwargs: object) -> None:
         pulse.start()
-        steward.start(consumer.Taps(sender))
+        steward.start(consumer.Taps(sender, slots))
         logger.info(
             "%s is ready: %s.",
             engine_host.worker,
@@ -115,9 +118,8 @@ def _consume(engine_host: EngineHost, pulse: "Pulse", steward: Steward) -> None:
 
     consumer.start(
         hostname=engine_host.worker,
-        # Celery takes "no queue" for "all queues", and no slots for as many as there are cores.
-        queues=[queue_name(model.name) for model in engine_host.hosted] or [NO_QUEUE],
-        concurrency=sum(model.slots for model in engine_host.hosted) or 1,
+        queues=list(slots),
+        concurrency=sum(slots.values()),
     )
 
 

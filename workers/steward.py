@@ -36,6 +36,8 @@ RETRY_SECONDS = 1.0
 DRAIN_SECONDS = 60.0
 # How long a request takes at most to end once it was told to.
 STOP_SECONDS = 30.0
+# How long the news of an order waits for a broker that is away.
+TELL_SECONDS = 120.0
 # While a worker wakes a chat model, the others that let it sleep do not. Renewed by nobody: a load that takes longer
 # is perhaps doubled, and does no harm.
 WAKING_SECONDS = 120
@@ -45,7 +47,7 @@ class Queues(Protocol):
     """What `workers.consumer.Taps` can do."""
 
     def open(self, queue: str, slots: int) -> None: ...
-    def close(self, queue: str, slots: int) -> None: ...
+    def close(self, queue: str) -> None: ...
 
 
 @dataclass(eq=False)
@@ -55,8 +57,6 @@ class Family:
     spec: EngineSpec
     engines: dict[str, Engine] = field(default_factory=dict)
     """In memory; empty while they sleep."""
-    slots: dict[str, int] = field(default_factory=dict)
-    """Of each chat model whose queue is open."""
 
     @property
     def names(self) -> list[str]:
@@ -121,8 +121,6 @@ class Steward:
         self._queues: Queues | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
-        for family in families:
-            family.slots = {name: engine.hosted.slots for name, engine in family.engines.items()}
 
     def start(self, queues: Queues) -> None:
         self._queues = queues
@@ -154,7 +152,7 @@ class Steward:
             else:
                 self._load(order, spec_of(order.chat_model, order.weights))
         except EngineError as error:
-            orders.tell(self._client, order, OrderState.FAILED, str(error))
+            self._tell(order, OrderState.FAILED, str(error))
         except UNREACHABLE:
             raise
         except Exception as error:
@@ -162,12 +160,22 @@ class Steward:
             message = (
                 f"{order.chat_model}: it went wrong ({type(error).__name__}). The worker's log says more."
             )
-            orders.tell(self._client, order, OrderState.FAILED, message)
+            self._tell(order, OrderState.FAILED, message)
+
+    def _tell(self, order: Order, state: OrderState, message: str = "") -> Order:
+        """Whoever has given the order waits for this, so a broker that is away for a moment is waited for."""
+        until = time.monotonic() + TELL_SECONDS
+        while True:
+            try:
+                return orders.tell(self._client, order, state, message)
+            except UNREACHABLE:
+                if self._stopped.wait(RETRY_SECONDS) or time.monotonic() > until:
+                    raise
 
     # --- loading ---------------------------------------------------------------------------------------------------
 
     def _load(self, order: Order, spec: EngineSpec) -> None:
-        order = orders.tell(self._client, order, OrderState.LOADING)
+        order = self._tell(order, OrderState.LOADING)
         if self._host.draining:
             raise EngineError(f"{self._host.worker} is being stopped. Choose another worker.")
         asleep = self._family_of(spec.name)
@@ -180,8 +188,8 @@ class Steward:
         else:
             family = load_family(spec)
             self._families.append(family)
-            self._serve(family, family.engines)
-        orders.tell(self._client, order, OrderState.READY, self._how_it_went(spec.name))
+            self._serve(family.engines)
+        self._tell(order, OrderState.READY, self._how_it_went(spec.name))
 
     def _how_it_went(self, name: str) -> str:
         seconds = self._host.engines[name].hosted.load_seconds
@@ -203,12 +211,11 @@ class Steward:
         added.hosted = replace(added.hosted, checkpoint=spec.checkpoint)
         family.spec = registry.with_adapter(family.spec, spec.name, spec.transformers.adapter)
         family.engines[spec.name] = added
-        self._serve(family, {spec.name: added})
+        self._serve({spec.name: added})
 
-    def _serve(self, family: Family, engines: dict[str, Engine]) -> None:
+    def _serve(self, engines: dict[str, Engine]) -> None:
         self._host.add(engines)
         for name, engine in engines.items():
-            family.slots[name] = engine.hosted.slots
             self._taps.open(queue_name(name), engine.hosted.slots)
         self._on_change()
 
@@ -219,9 +226,9 @@ class Steward:
         family = self._family_of(name)
         if family is None:
             raise EngineError(f"{self._host.worker} has no {name}.")
-        order = orders.tell(self._client, order, OrderState.DRAINING)
+        order = self._tell(order, OrderState.DRAINING)
         if family.engines:
-            self._close_queue(family, name)
+            self._close_queue(name)
             self._drain(name)
             self._take_away(family, name)
         else:
@@ -229,11 +236,11 @@ class Steward:
             self._forget(family, name)
         self._on_change()
         message = f"{name} is unloaded from {self._host.worker}."
-        orders.tell(self._client, order, OrderState.UNLOADED, message)
+        self._tell(order, OrderState.UNLOADED, message)
 
-    def _close_queue(self, family: Family, name: str) -> None:
+    def _close_queue(self, name: str) -> None:
         # First the queue, then the door: what was taken in between is served, what comes later put back.
-        self._taps.close(queue_name(name), family.slots.pop(name))
+        self._taps.close(queue_name(name))
         self._host.depart([name])
         self._on_change()
 
@@ -241,7 +248,9 @@ class Steward:
         self._wait_until_idle(name, DRAIN_SECONDS)
         self._host.hand_over_all([name])
         if not self._wait_until_idle(name, STOP_SECONDS):
-            raise EngineError(f"{name} still answers a request that cannot be stopped. Try again.")
+            raise EngineError(
+                f"{name} still answers a request that cannot be stopped. Unload it again later."
+            )
 
     def _wait_until_idle(self, name: str, seconds: float) -> bool:
         until = time.monotonic() + seconds
@@ -287,11 +296,11 @@ class Steward:
     def _lay_down(self, family: Family) -> None:
         names = family.names
         for name in names:
-            self._taps.close(queue_name(name), family.slots.pop(name))
+            self._taps.close(queue_name(name))
         self._host.depart(names)
         if self._host.running(names):  # a request has come in the last moment
             self._host.stay(names)
-            self._serve(family, family.engines)
+            self._serve(family.engines)
             return
         base = registry.base_of(next(iter(family.engines.values())))
         self._host.lay_down(names)
@@ -328,7 +337,7 @@ class Steward:
 
     def _wake(self, family: Family) -> None:
         family.engines = load_family(family.spec).engines
-        self._serve(family, family.engines)
+        self._serve(family.engines)
 
     def _family_of(self, name: str) -> Family | None:
         return next((family for family in self._families if name in family.names), None)

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+import redis
 
 from tests.fakes import enter, heartbeat
 from tests.workers.support import make_request, text_of, wait_until, written
@@ -29,8 +30,8 @@ class Queues:
         assert queue not in self.slots
         self.slots[queue] = slots
 
-    def close(self, queue, slots):
-        assert self.slots.pop(queue) == slots
+    def close(self, queue):
+        self.slots.pop(queue, None)
 
 
 class House:
@@ -211,6 +212,18 @@ class TestUnloading:
         assert one.unload("endless").state is OrderState.UNLOADED
         assert one.handed_over == [request.id]
         assert isinstance(written(valkey, request.id)[-1].event, Failed)  # there was nobody to go on with it
+
+    def test_what_cannot_be_stopped_may_be_given_up_later(self, house, valkey, monkeypatch):
+        monkeypatch.setattr(steward, "DRAIN_SECONDS", 0.01)
+        monkeypatch.setattr(steward, "STOP_SECONDS", 0.01)
+        one = house(("parrot", ""))
+        one.host._entering["parrot"] += 1
+        order = one.unload("parrot")
+        assert (order.state, "cannot be stopped" in order.message) == (OrderState.FAILED, True)
+        assert one.host.hosted[0].draining
+        one.host._entering["parrot"] -= 1
+        assert one.unload("parrot").state is OrderState.UNLOADED
+        assert one.names == []
 
     def test_what_is_not_there_cannot_be_given_up(self, house):
         order = house(("parrot", "")).unload("second")
@@ -395,6 +408,18 @@ class TestSleeping:
 
 
 class TestTheThread:
+    def test_news_of_an_order_waits_for_the_broker(self, house, monkeypatch):
+        monkeypatch.setattr(steward, "RETRY_SECONDS", 0.01)
+        tell, failures = orders.tell, iter([ConnectionError("away"), TimeoutError("away")])
+
+        def sometimes(*arguments):
+            for error in failures:
+                raise redis.ConnectionError(str(error))
+            return tell(*arguments)
+
+        monkeypatch.setattr(orders, "tell", sometimes)
+        assert house().load("second").state is OrderState.READY
+
     def test_it_obeys_and_outlives_an_error(self, house, valkey, monkeypatch):
         monkeypatch.setattr(steward, "TICK_SECONDS", 0.05)
         monkeypatch.setattr(steward, "RETRY_SECONDS", 0.01)

@@ -160,12 +160,19 @@ def answer(chat_model):
 
 
 def test_a_worker_without_a_chat_model_takes_them_and_gives_them_up_by_order(processes):
-    worker = processes("one", "--idle-unload", "60")
+    worker = processes("one", "--idle-unload", "0.05")  # three seconds
     assert fleet.statuses(broker())[0].models == ()
     assert obeyed("first", Weights("scripted", "reply=I am first", slots=2)).state is OrderState.READY
     assert obeyed("broken", Weights("scripted", "speed=1")).state is OrderState.FAILED
     assert obeyed("second", Weights("scripted", "reply=I am second")).state is OrderState.READY
     assert [answer("first"), answer("second")] == ["I am first", "I am second"]
+
+    def all_asleep():
+        (status,) = fleet.statuses(broker())
+        return all(model.asleep for model in status.models)
+
+    wait_until(all_asleep, 90)
+    assert answer("second") == "I am second"
     assert obeyed("first", None).state is OrderState.UNLOADED
     wait_until(lambda: not any(s.serves("first") for s in fleet.statuses(broker())), 90)
     with pytest.raises(client.NoWorker):

@@ -80,6 +80,8 @@ class Loop:
                     self._step()
         for row in (*self._waiting, *self._batch.rows):
             row.cancel()
+        for future, _ in self._errands:
+            future.set_exception(RuntimeError("the engine is closed"))
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when there is never more."""
