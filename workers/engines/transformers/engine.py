@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from workers.engines.transformers.probing import check_slots
 from workers.engines.transformers.prompts import Prompts
 from workers.engines.transformers.rows import Prompt, Row
 from workers.engines.transformers.sampling import Picker, Settings
+from workers.engines.transformers.scoring import scored
 from workers.engines.transformers.slots import SlotBatch
 from workers.engines.transformers.text import TokenBytes, TokenText
 from workers.protocol import (
     Ability,
+    Delta,
     DetokenizeRequest,
     Embedded,
     EmbeddingRequest,
@@ -166,13 +169,16 @@ class TransformersEngine:
         except RefusedError as refusal:
             yield meter.failed(refusal.code, refusal.message, refusal.param)
             return
-        if request.echo and not request.prefix:
-            yield meter.delta(self._echoed(request))
-        if isinstance(row, Finished):
-            yield row
-            return
         try:
+            if request.echo and not request.prefix:
+                yield self._echo(request, meter, adapter)
+            if isinstance(row, Finished):
+                yield row
+                return
             self._loop.submit(row)
+        except RefusedError as refusal:
+            yield meter.failed(refusal.code, refusal.message, refusal.param)
+            return
         except RuntimeError:
             yield meter.failed(ErrorCode.ENGINE_FAILURE, "The model has been unloaded.")
             return
@@ -228,7 +234,8 @@ class TransformersEngine:
             return linears.large_columns(self.model, lambda: batch.embed([ids]))
 
     def _abilities(self) -> list[Ability]:
-        return [*ABILITIES, *(constraints.ABILITIES if self._guide is not None else ())]
+        scoring = () if self.seq2seq else (Ability.PROMPT_LOGPROBS,)  # an encoder's prompt has no likelihood
+        return [*ABILITIES, *scoring, *(constraints.ABILITIES if self._guide is not None else ())]
 
     def _batch(
         self, options: TransformersOptions, *, slots: int, context: int, on_cpu: bool
@@ -324,6 +331,26 @@ class TransformersEngine:
                 top_logprobs=sampling.top_logprobs,
             )
         )
+
+    def _echo(self, request: GenerationRequest, meter: Meter, adapter: str) -> Delta:
+        """The prompt as the first words of the reply, each token with its likelihood where that was asked for."""
+        if not request.sampling.logprobs:
+            return meter.delta(self._echoed(request))
+        ids, batch = self._prompt(request).ids, self._batch_of_loop
+
+        def logits(first: int, last: int) -> Future[torch.Tensor]:
+            if batch is None:
+                raise RuntimeError("the engine is closed")
+            return self._loop.between_steps(lambda: batch.logits(ids, first, last, adapter=adapter))
+
+        try:
+            told = tuple(scored(ids, logits, self._bytes, request.sampling.top_logprobs))
+        except RuntimeError:
+            raise
+        except Exception as error:
+            logger.error("The scoring of a prompt broke down: %s", type(error).__name__)
+            raise RefusedError(BROKE_DOWN, code=ErrorCode.ENGINE_FAILURE) from None
+        return meter.delta(self._echoed(request), logprobs=told)
 
     def _echoed(self, request: GenerationRequest) -> str:
         if isinstance(request.prompt, str):

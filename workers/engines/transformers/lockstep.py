@@ -90,6 +90,15 @@ class LockstepBatch:
                 results.append(hidden.mean(0))
         return results
 
+    def logits(self, ids: list[int], first: int, last: int, *, adapter: str = "") -> torch.Tensor:
+        """Behind each of the tokens `ids[first:last]` of a decoder's prompt: (last - first, vocabulary)."""
+        with adapters.chosen([(adapter, 0, 0)]):
+            output = self._model(
+                input_ids=torch.tensor([ids[:last]], device=self._model.device), use_cache=False
+            )
+        found: torch.Tensor = output.logits[0, first:last]
+        return found
+
     def _gather(self) -> None:
         """Make cohorts of those that wait: of one adapter each, and of one length where a decoder begins in
         mid-reply."""

@@ -406,6 +406,21 @@ class SlotBatch:
         parts = (hidden[segment.begin : segment.begin + segment.length] for segment in segments)
         return [part.float().mean(0) for part in parts]
 
+    def logits(self, ids: Sequence[int], first: int, last: int, *, adapter: str = "") -> torch.Tensor:
+        """Behind each of the tokens `ids[first:last]`, which follow what is before them: (last - first, vocabulary)."""
+        device = self._model.device
+        step = Step(None, [Segment(0, last, 0, 0)], device=device, dtype=self._model.dtype)
+        keep = torch.arange(first, last, device=device)
+        with running(step), adapters.chosen([(adapter, 0, last)]):
+            output = self._model(
+                input_ids=torch.tensor([ids[:last]], device=device),
+                position_ids=step.positions,
+                use_cache=False,
+                **({"logits_to_keep": keep} if self._selects else {}),
+            )
+        found: torch.Tensor = output.logits[0]
+        return found if self._selects else found[keep]
+
     def _known(self, slot: int, row: Row) -> int:
         """Tokens that the row's prompt begins with and whose K/V lie in `slot`; the last one must be run anyway."""
         if self._owner[slot] != row.adapter:
