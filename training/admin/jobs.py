@@ -1,7 +1,7 @@
 """Fine-tuning jobs for the operator: start one, watch it learn, stop it, compare what it made and publish it."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import admin, messages
@@ -21,8 +21,12 @@ from training.curve import Series, draw
 from training.models import Job
 from training.selectors import runs
 from training.services import jobs, publishing, running, smoke, starting
+from workers import client
 from workers.connections import UNREACHABLE
 from workers.models import ChatModel
+from workers.protocol import Order
+from workers.selectors import hosting as orders
+from workers.services import hosting
 
 POLL_SECONDS = 2
 SHOWN_EVENTS = 50
@@ -87,10 +91,12 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class
         steer = self.admin_site.admin_view(self.steer)
         publish = self.admin_site.admin_view(self.publish)
         evaluate = self.admin_site.admin_view(self.evaluate)
+        load = self.admin_site.admin_view(self.load)
         return [
             path("<int:pk>/steer/<str:verb>/", steer, name="training_job_steer"),
             path("<int:pk>/publish/", publish, name="training_job_publish"),
             path("<int:pk>/evaluate/", evaluate, name="training_job_evaluate"),
+            path("<int:pk>/load/", load, name="training_job_load"),
             *super().get_urls(),
         ]
 
@@ -141,22 +147,24 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class
             return super().change_view(request, object_id, form_url, extra_context)
         if not self.has_view_permission(request, job):
             raise PermissionDenied
-        if request.headers.get("HX-Request") and request.GET.get("seen") != _seen(job):
+        answering = _answering(job.fine_tuned_model)
+        if request.headers.get("HX-Request") and request.GET.get("seen") != _seen(job, answering):
             # It has come to another state, which has other buttons: the whole page is drawn anew.
             return HttpResponse(headers={"HX-Refresh": "true"})
         return super().change_view(
-            request, object_id, form_url, {**self._about(request, job), **(extra_context or {})}
+            request, object_id, form_url, {**self._about(request, job, answering), **(extra_context or {})}
         )
 
-    def _about(self, request: HttpRequest, job: Job) -> dict[str, Any]:
+    def _about(self, request: HttpRequest, job: Job, answering: "Answering") -> dict[str, Any]:
         course = runs.course(job)
         return {
             "title": job.public_id,
             "job": job,
             "course": course,
-            "seen": _seen(job),
+            "seen": _seen(job, answering),
             "poll_seconds": POLL_SECONDS,
-            "polls": job.open or job.smoke in (Job.Smoke.WAITING, Job.Smoke.RUNNING),
+            "polls": job.open or _moves(job, answering),
+            "answering": answering,
             "losses": _drawn(
                 [Series(_("loss"), course.losses), Series(_("held out"), course.validation)],
                 _("Loss by step"),
@@ -242,6 +250,16 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class
             self.message_user(request, str(error), messages.ERROR)
         return HttpResponseRedirect(_page_of(job))
 
+    def load(self, request: HttpRequest, pk: int) -> HttpResponse:
+        job = self._asked(request, pk, allowed=self.has_publish_permission(request))
+        try:
+            hosting.load(publishing.made_by(job=job).name)
+        except (publishing.NotMade, hosting.CannotHost) as error:
+            self.message_user(request, str(error), messages.ERROR)
+        except UNREACHABLE:
+            self.message_user(request, _("The broker does not answer."), messages.ERROR)
+        return HttpResponseRedirect(_page_of(job))
+
     def _asked(self, request: HttpRequest, pk: int, *, allowed: bool) -> Job:
         """The job that a button is about."""
         if request.method != "POST" or not allowed:
@@ -261,9 +279,37 @@ def _person(request: HttpRequest) -> User:
     return request.user
 
 
-def _seen(job: Job) -> str:
+def _seen(job: Job, answering: "Answering") -> str:
     """What the page's buttons depend on."""
-    return "-".join(filter(None, (job.status, job.smoke)))
+    now = "answers" if answering.workers else answering.order.state.value if answering.order else ""
+    return "-".join(filter(None, (job.status, job.smoke, now)))
+
+
+class Answering(NamedTuple):
+    """Whether what a job made answers now."""
+
+    workers: Sequence[str] = ()
+    order: Order | None = None
+    """The newest, when it has not ended well."""
+
+    @property
+    def loading(self) -> bool:
+        return self.order is not None and not self.order.state.ended
+
+
+def _answering(name: str) -> Answering:
+    if not name:
+        return Answering()
+    try:
+        serving = [status.worker for status in client.statuses() if status.serves(name)]
+        newest = next((order for order in orders.recent() if order.chat_model == name), None)
+    except UNREACHABLE:
+        return Answering()
+    return Answering(serving, None if serving else newest)
+
+
+def _moves(job: Job, answering: Answering) -> bool:
+    return answering.loading or job.smoke in (Job.Smoke.WAITING, Job.Smoke.RUNNING)
 
 
 def _nobody_trains() -> bool:

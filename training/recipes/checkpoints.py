@@ -101,11 +101,24 @@ def save_tokenizer(speech: Speech, folder: Path) -> None:
     speech.tokenizer.save_pretrained(str(folder))
 
 
-def merge(arguments: Model, adapter_folder: Path, speech: Speech, target: Path) -> None:
+def merge(
+    arguments: Model, adapter_folder: Path, speech: Speech, target: Path, *, trained: Any = None
+) -> None:
     """The adapter's weights within the base model's, as a checkpoint of its own.
 
-    The base is loaded afresh and never in 4 bits: merged into those, the result would be rounded again.
+    `trained`: the model with its adapter, which is used up. It saves loading the base again where its weights are whole
+    and of 32 bits. Else they are loaded afresh, never in 4 bits: merged into those, the result would be rounded again.
     """
+    if trained is not None and all(weights.dtype == torch.float32 for weights in trained.parameters()):
+        merged = trained.merge_and_unload()
+        merged.config.use_cache = True  # off for training alone
+    else:
+        merged = _merged_afresh(arguments, adapter_folder)
+    merged.save_pretrained(str(target))
+    save_tokenizer(speech, target)
+
+
+def _merged_afresh(arguments: Model, adapter_folder: Path) -> Any:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -115,9 +128,7 @@ def merge(arguments: Model, adapter_folder: Path, speech: Speech, target: Path) 
     )
     if "gguf_file" in more:
         base = _plain(base)
-    merged = PeftModel.from_pretrained(base, str(adapter_folder)).merge_and_unload()
-    merged.save_pretrained(str(target))
-    save_tokenizer(speech, target)
+    return PeftModel.from_pretrained(base, str(adapter_folder)).merge_and_unload()
 
 
 def _place(arguments: Model) -> tuple[str, dict[str, Any]]:

@@ -242,7 +242,14 @@ def save(told: Told, trainer: Trainer, speech: tokenizing.Speech) -> None:
         return
     checkpoints.save_tokenizer(speech, told.folder)
     if told.adapter.merge and told.model.method != "full":
-        checkpoints.merge(told.model, told.folder, speech, told.folder / "merged")
+        whole = not told.distributed and told.model.method == "lora"
+        checkpoints.merge(
+            told.model,
+            told.folder,
+            speech,
+            told.folder / "merged",
+            trained=trainer.model if whole else None,
+        )
 
 
 def finish(

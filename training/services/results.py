@@ -1,6 +1,8 @@
 """What comes of a finished run: a hidden chat model in the catalog."""
 
 import json
+import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,12 @@ from django.db import transaction
 
 from training.models import Job
 from training.services import jobs, materials, recipes, smoke
+from workers import client
+from workers.connections import UNREACHABLE
 from workers.models import ChatModel
-from workers.services import catalog
+from workers.services import catalog, hosting
+
+logger = logging.getLogger(__name__)
 
 
 class Unfinished(Exception):  # noqa: N818 - reads as what happened
@@ -40,7 +46,19 @@ def register(*, job: Job, folder: Path) -> ChatModel | None:
             transaction.set_rollback(True)
             return None
         smoke.plan(job=job)
+        if parent is not None and recipes.takes_adapters(parent):
+            transaction.on_commit(partial(_let_answer, chat_model, parent))
     return chat_model
+
+
+def _let_answer(chat_model: ChatModel, parent: ChatModel) -> None:
+    """A worker that hosts the parent takes the adapter up, which costs it next to nothing."""
+    try:
+        hosting_it = [status.worker for status in client.statuses() if status.serves(parent.name)]
+        if hosting_it:
+            hosting.load(chat_model.name, worker=hosting_it[0])
+    except (hosting.CannotHost, *UNREACHABLE) as error:
+        logger.warning("%s is not loaded by itself: %s", chat_model.name, error)
 
 
 def _trained_tokens(folder: Path) -> int:

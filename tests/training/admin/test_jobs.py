@@ -16,6 +16,9 @@ from training.admin.forms import MOST_PROMPTS
 from training.models import Job
 from training.services import jobs, running, starting
 from workers.models import ApiFile, ChatModel
+from workers.protocol import Order, OrderState, Weights
+from workers.selectors import hosting as orders
+from workers.services import hosting
 
 pytestmark = pytest.mark.django_db
 
@@ -226,7 +229,35 @@ def test_it_is_compared_when_workers_serve_both(operator, boss, job, made, worke
     assert (job.smoke_run.judges, job.smoke_run.created_by) == (["judge"], boss)
     shown = page(operator, job)
     assert reverse("evaluation:run", args=[job.smoke_run.pk]) in shown
-    assert "?seen=succeeded-running" in shown
+    assert "?seen=succeeded-running-answers" in shown
+
+
+def test_a_worker_that_runs_is_told_to_load_it(operator, job, made, workers_client, monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr(hosting, "load", told.append)
+    assert "No worker has it loaded" in page(operator, job)
+    assert press(operator, job, "load") == []
+    assert told == ["ft:base:1"]
+    workers_client.host_script("ft:base:1")
+    shown = page(operator, job)
+    assert "It answers: in-process." in shown
+    assert reverse("admin:training_job_load", args=[job.pk]) not in shown
+
+
+def test_that_nobody_can_load_it_is_said(operator, job, made, monkeypatch):
+    def refuse(name: str) -> str:
+        raise hosting.CannotHost("No worker runs that could load it.")
+
+    monkeypatch.setattr(hosting, "load", refuse)
+    assert press(operator, job, "load") == ["No worker runs that could load it."]
+
+
+def test_how_far_the_loading_is_shows_on_the_page(operator, job, made, valkey, monkeypatch):
+    order = Order("1", "w1", "ft:base:1", 1.0, Weights("transformers", "/x"), OrderState.LOADING)
+    monkeypatch.setattr(orders, "recent", lambda: [order])
+    shown = page(operator, job)
+    assert "w1: loading" in shown
+    assert "?seen=succeeded-loading" in shown
 
 
 def test_a_judge_that_does_not_exist_is_refused(operator, job, made):

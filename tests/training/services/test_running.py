@@ -17,6 +17,7 @@ from training.management.commands import train
 from training.models import Job
 from training.services import device, jobs, recipes, running
 from workers.models import ApiFile, ChatModel
+from workers.services import hosting
 
 STEP = {"event": "log", "step": 1, "steps": 2, "loss": 2.5, "learning_rate": 0.1, "seconds_left": 60}
 ROW = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
@@ -278,6 +279,25 @@ def test_a_parent_that_takes_adapters_needs_no_merging(recipe):
     assert (made.engine, made.checkpoint, made.template) == ("transformers", "/srv/safe", "chatml")
     adapter = str(running.folder_of(job) / "output")
     assert made.engine_options == {"load_8bit": True, "adapter": adapter}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("hosted", [True, False])
+def test_a_worker_that_hosts_the_parent_is_told_to_take_the_adapter(
+    recipe, workers_client, monkeypatch, django_capture_on_commit_callbacks, hosted
+):
+    make_chat_model("safe", engine="transformers", checkpoint="/srv/safe")
+    if hosted:
+        workers_client.host_script("safe")
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(hosting, "load", lambda name, *, worker: told.append((name, worker)))
+    recipe(adapter=True)
+    job = make_job(base_model="safe")
+    with django_capture_on_commit_callbacks(execute=True):
+        running.train(job=job)
+
+    job.refresh_from_db()
+    assert told == ([(job.fine_tuned_model, "in-process")] if hosted else [])
 
 
 @pytest.mark.django_db
