@@ -17,7 +17,7 @@ import django  # noqa: E402
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright  # noqa: E402
 
 from tests.browser.conftest import CHROMIUM, FLAGS  # noqa: E402
-from tests.flows.stack import Stack  # noqa: E402
+from tests.flows.stack import SMOLLM2, Stack  # noqa: E402
 
 DESKTOP, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
 QUESTIONS = ("What is the capital of France?", "Write a Python function that adds two numbers.")
@@ -70,12 +70,41 @@ def take(browser: Browser, stack: Stack, folder: Path) -> None:
         page.screenshot(path=folder / f"{name}.png")
 
 
-def battle(page: Page, stack: Stack) -> None:
+def take_answers(browser: Browser, stack: Stack, folder: Path) -> None:
+    """What one does with an answer: see how sure each token was, and let another chat model answer as well."""
+    page = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
+    log_in(page, stack)
+    page.goto(f"{stack.url}/chat/")
+    page.select_option("#chat-model", SMOLLM2)
+    page.click("#settings-button")
+    page.check("#setting-probabilities")
+    page.get_by_role("button", name="Done").click()
+    page.fill("#text", "Name three planets.")
+    page.keyboard.press("Enter")
+    tokens = page.get_by_role("button", name="Tokens")
+    tokens.wait_for(timeout=120_000)
+    # They are stored a moment after the last word.
+    for _ in range(60):
+        page.wait_for_timeout(500)
+        tokens.click()
+        if page.locator(".token").count():
+            break
+    page.locator(".token").nth(4).hover()
+    page.wait_for_timeout(300)
+    page.screenshot(path=folder / "chat-tokens.png")
+    page.get_by_role("button", name="Another model").click()
+    page.wait_for_timeout(300)
+    page.screenshot(path=folder / "chat-another-model.png")
+
+
+def battle(page: Page, stack: Stack, question: str) -> None:
     """Both answers of the two true models are there, and the vote is open."""
     page.goto(f"{stack.url}/arena/")
-    page.get_by_role("button", name="I accept").click()
-    page.fill("#text", "Why is the sky blue? Answer in two sentences.")
-    page.press("#text", "Enter")
+    terms = page.get_by_role("button", name="I accept")
+    if terms.count():
+        terms.click()
+    page.fill("#text", question)
+    page.locator("#send").click()
     page.get_by_role("button", name="Left is better").wait_for(timeout=300_000)
 
 
@@ -83,12 +112,21 @@ def take_battle(browser: Browser, stack: Stack, folder: Path) -> None:
     """Needs a stack with `--demo`."""
     page = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
     log_in(page, stack)
-    battle(page, stack)
+    battle(page, stack, "Why is the sky blue? Answer in two sentences.")
     page.screenshot(path=folder / "battle.png")
     page.get_by_role("button", name="Left is better").click()
     page.locator("#reveal").wait_for()
     page.wait_for_timeout(500)
     page.screenshot(path=folder / "battle-revealed.png")
+    page.goto(f"{stack.url}/arena/side-by-side/")
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / "side-by-side.png")
+    phone = browser.new_context(viewport=PHONE, color_scheme="dark").new_page()
+    log_in(phone, stack)
+    battle(phone, stack, "What is the largest ocean?")
+    phone.locator("#vote").scroll_into_view_if_needed()
+    phone.wait_for_timeout(300)
+    phone.screenshot(path=folder / "battle-phone.png")
 
 
 def take_arena_admin(browser: Browser, stack: Stack, folder: Path) -> None:
@@ -99,6 +137,9 @@ def take_arena_admin(browser: Browser, stack: Stack, folder: Path) -> None:
     page.locator("#result_list tbody th a").first.click()
     page.wait_for_timeout(500)
     page.screenshot(path=folder / "admin-battle-sides.png")
+    page.goto(f"{stack.url}/admin/arena/dailystatistics/?days=7")
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / "admin-statistics.png")
 
 
 def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) -> None:
@@ -161,6 +202,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             take_report(browser, folder)
             take(browser, stack, folder)
+            take_answers(browser, stack, folder)
             if len(sys.argv) > 2:
                 take_leaderboard(browser, stack, folder, Path(sys.argv[2]))
                 take_arena_admin(browser, stack, folder)

@@ -1,4 +1,5 @@
-// The leaderboard's page: reads the board again when it hears that it changed, and saves plots as PNG.
+// The leaderboard's page: reads the board again when it hears that it changed, and saves plots as PNG and
+// their tables as CSV.
 
 const FEWEST_MS = 2000; // between two readings, however fast people vote
 const LONGEST_WAIT_MS = 30000;
@@ -74,21 +75,39 @@ async function save(button) {
   context.fillStyle = getComputedStyle(card).backgroundColor;
   context.fillRect(0, 0, width, height);
   context.drawImage(image, 0, 0, width, height);
+  download(`${button.dataset.png}.png`, canvas.toDataURL("image/png"));
+}
+
+function saveTable(button) {
+  const rows = [...button.closest("figure").querySelectorAll("tr")];
+  const lines = rows.map((row) => [...row.cells].map((cell) => quoted(cell.textContent.trim())).join(","));
+  const address = URL.createObjectURL(new Blob([`${lines.join("\r\n")}\r\n`], { type: "text/csv" }));
+  download(`${button.dataset.csv}.csv`, address);
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+// A spreadsheet would run a name that starts like a formula.
+function quoted(text) {
+  const safe = /^[=+\-@]/.test(text) ? `'${text}` : text;
+  return `"${safe.replaceAll('"', '""')}"`;
+}
+
+function download(name, address) {
   const link = document.createElement("a");
-  link.href = canvas.toDataURL("image/png");
-  link.download = `${button.dataset.png}.png`;
+  link.href = address;
+  link.download = name;
   link.click();
 }
 
-function offerImages() {
-  for (const button of board.querySelectorAll("[data-png]")) button.hidden = false;
+function offerFiles() {
+  for (const button of board.querySelectorAll("[data-png], [data-csv]")) button.hidden = false;
 }
 
 board.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-png]");
-  if (button) save(button);
+  const button = event.target.closest("[data-png], [data-csv]");
+  if (button) (button.dataset.csv ? saveTable : save)(button);
 });
-document.body.addEventListener("htmx:afterSettle", offerImages);
+document.body.addEventListener("htmx:afterSettle", offerFiles);
 // A refused wish (422) is a sentence for the person, which htmx would not show.
 document.body.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status === 422) event.detail.shouldSwap = true;
@@ -102,5 +121,5 @@ switches.addEventListener(
   },
   true,
 );
-offerImages();
+offerFiles();
 listen();
