@@ -4,7 +4,6 @@
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -146,8 +145,10 @@ def take_leaderboard(browser: Browser, stack: Stack, folder: Path, votes: Path) 
     """`votes` is a folder with the files of https://github.com/dustalov/llmfao."""
     files = ("crowd-comparisons.csv", "--answers", "pairs-crowd.jsonl", "--models", "models.jsonl")
     arguments = [word if word.startswith("--") else str(votes / word) for word in files]
-    manage(stack, "arena", "import", *arguments, "--source", "llmfao")
-    manage(stack, "shell", "-v", "0", "-c", "from arena.services import background; background.widen()")
+    stack.manage("arena", "import", *arguments, "--source", "llmfao", timeout=600)
+    stack.manage(
+        "shell", "-v", "0", "-c", "from arena.services import background; background.widen()", timeout=600
+    )
     shots: list[tuple[str, ViewportSize, Literal["light", "dark"]]] = [
         ("", DESKTOP, "light"),
         ("-phone", PHONE, "dark"),
@@ -185,11 +186,6 @@ def take_report(browser: Browser, folder: Path) -> None:
             page.goto(Path(place, "report").as_uri() + "/" + path)
             page.wait_for_timeout(300)
             page.screenshot(path=folder / f"evaluation{name}.png")
-
-
-def manage(stack: Stack, *arguments: str) -> None:
-    environment = {**os.environ, "CHATSITE_DATA": str(stack.data)}
-    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
 
 
 def main() -> None:
