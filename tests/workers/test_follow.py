@@ -214,6 +214,18 @@ class TestWaiting:
         enter(request)
         return request
 
+    @pytest.fixture
+    def looks(self, monkeypatch):
+        """What followers have seen when they looked."""
+        seen, real = [], follow.look
+
+        def look(*arguments):
+            seen.append(real(*arguments))
+            return seen[-1]
+
+        monkeypatch.setattr(follow, "look", look)
+        return seen
+
     def heard_while(self, act, request, collected):
         thread = threading.Thread(target=act)
         thread.start()
@@ -221,29 +233,26 @@ class TestWaiting:
         thread.join()
         return [entry for entry in entries if isinstance(entry.event, Waiting)], entries
 
-    def test_the_place_is_told_when_it_changes(self, collected, valkey, writer, mine, others):
+    def test_the_place_is_told_when_it_changes(self, collected, valkey, writer, mine, others, looks):
         def move():
-            time.sleep(0.5)  # a few looks, of which one has news
+            wait_until(lambda: looks.count(Waiting(3)) > 2, 30)
             ledger.claim(valkey, others[0].id, 1, "one")
-            time.sleep(0.5)
-            ledger.claim(valkey, others[0].id, 1, "one")
-            ledger.claim(valkey, mine.id, 1, "one")
+            wait_until(lambda: looks.count(Waiting(2)) > 2, 30)
             write_whole(writer, mine.id, ["done"])
 
         waiting, entries = self.heard_while(move, mine, collected)
-        assert [entry.event.position for entry in waiting][:2] == [3, 2]
-        assert all(entry.seq == "" for entry in waiting)
+        assert [(entry.seq, entry.event) for entry in waiting] == [("", Waiting(3)), ("", Waiting(2))]
         assert text_of(entries) == "done"
 
-    def test_it_stands_in_no_stream(self, collected, valkey, writer, mine):
+    def test_it_stands_in_no_stream(self, collected, valkey, writer, mine, looks):
         def move():
-            time.sleep(0.2)
+            wait_until(lambda: Waiting(3) in looks, 30)
             write_whole(writer, mine.id, ["done"])
 
         waiting, entries = self.heard_while(move, mine, collected)
-        assert waiting
+        assert len(waiting) == 1
         assert not [e for e in streams.read(valkey, mine.id) if isinstance(e.event, Waiting)]
-        assert collected(mine.id) == entries[len(waiting) :]
+        assert collected(mine.id) == entries[1:]
 
     def test_who_waits_for_another_worker_stands_in_no_queue(self, valkey, request_):
         ledger.claim(valkey, request_.id, 1, "dead")

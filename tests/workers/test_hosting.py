@@ -22,8 +22,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def true_statuses(valkey, settings):
-    """Heartbeats come from the broker, as in the product."""
+def true_statuses(valkey, settings, monkeypatch):
+    """Heartbeats come from the broker, as in the product, and outlive a busy machine's test."""
+    monkeypatch.setattr(fleet, "EXPIRY_SECONDS", 600.0)
     settings.WORKERS_CLIENT = "workers.broker.BrokerClient"
 
 

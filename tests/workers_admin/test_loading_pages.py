@@ -13,8 +13,9 @@ LIST = "/admin/workers/chatmodel/"
 
 
 @pytest.fixture(autouse=True)
-def true_statuses(valkey, settings):
-    """Heartbeats come from the broker, as in the product."""
+def true_statuses(valkey, settings, monkeypatch):
+    """Heartbeats come from the broker, as in the product, and outlive a busy machine's test."""
+    monkeypatch.setattr(fleet, "EXPIRY_SECONDS", 600.0)
     settings.WORKERS_CLIENT = "workers.broker.BrokerClient"
 
 
@@ -28,7 +29,7 @@ def test_it_loads_into_the_worker_that_is_chosen(pages, valkey):
     heartbeat("one", "parrot")
     heartbeat("two", "parrot")
     page = act(pages, "load_into_worker", second, worker="two")
-    assert "waiting second into two for 0 s" in text(page)
+    assert "waiting second into two for " in text(page)
     order = orders.take(valkey, "two", seconds=1)
     assert order is not None
     assert (order.chat_model, order.loads) == ("second", True)
@@ -67,7 +68,7 @@ def test_it_shows_how_far_each_order_is(pages, valkey):
     orders.tell(valkey, second, OrderState.DRAINING)
     shown = text(pages.get(LIST))
     assert "failed : The file is cut off." in shown
-    assert "finishing what runs second out of one for 0 s" in shown
+    assert "finishing what runs second out of one for " in shown
     assert "The file is cut off." in text(pages.get("/admin/workers/worker/"))
 
 
