@@ -193,7 +193,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stack = Stack("--demo")
     try:
-        stack.wait_ready()
+        stack.wait_ready(600)  # whatever else the machine does
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             take_report(browser, folder)

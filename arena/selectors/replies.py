@@ -32,6 +32,16 @@ class Token(NamedTuple):
     alternatives: list[Alternative]
 
     @property
+    def shown(self) -> str:
+        """A new line as a sign: a button of its own would hide it."""
+        return self.text.replace("\n", "↵")
+
+    @property
+    def lines(self) -> int:
+        """How many new lines it begins."""
+        return min(self.text.count("\n"), 2)
+
+    @property
     def alternatives_json(self) -> str:
         return json.dumps(self.alternatives)
 

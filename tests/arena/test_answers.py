@@ -145,10 +145,13 @@ def test_the_page_of_probabilities_is_the_owners(client, alice, charlie, answer)
     address = f"/chat/replies/{answer.pk}/probabilities/"
     client.force_login(alice)
     assert client.get(address).status_code == 404  # it has none
-    TokenProbabilities.objects.create(reply=answer, tokens=[["<b>Hi", -0.1, [["<b>Hi", -0.1], ["Ho", -3.0]]]])
+    TokenProbabilities.objects.create(
+        reply=answer, tokens=[["<b>Hi", -0.1, [["<b>Hi", -0.1], ["Ho", -3.0]]], ["\n\n", -0.1, []]]
+    )
     shown = client.get(address).content.decode()
     assert "&lt;b&gt;Hi" in shown
     assert "90.5" in shown
+    assert ">↵↵</button><br><br>" in shown
     client.force_login(charlie)
     assert client.get(address).status_code == 404
 

@@ -85,8 +85,8 @@ class Stack:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_ready(self) -> "Stack":
-        end = time.monotonic() + READY_SECONDS
+    def wait_ready(self, seconds: float = READY_SECONDS) -> "Stack":
+        end = time.monotonic() + seconds
         while "Ready:" not in self.output():
             assert self.process.poll() is None, f"`up` ended:\n{self.output()}"
             assert time.monotonic() < end, f"`up` is not ready:\n{self.output()}"

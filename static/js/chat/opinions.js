@@ -107,7 +107,7 @@ function showAlternatives(token) {
   }
   const name = document.createElement("p");
   const code = document.createElement("code");
-  code.textContent = JSON.stringify(token.textContent).slice(1, -1);
+  code.textContent = JSON.stringify(token.dataset.text).slice(1, -1);
   name.append(code, ` ${token.dataset.percent}`);
   token.closest("[data-probabilities]").querySelector(".tokens__detail").replaceChildren(name, list);
 }
