@@ -17,7 +17,7 @@ class FileListView(ApiView):
 
     def get(self, request: Request) -> HttpResponse:
         rows = ApiFile.objects.filter(owner=owner_of(request))
-        if purpose := request.query_params.get("purpose"):
+        if (purpose := request.query_params.get("purpose")) is not None:
             if purpose not in protocol.LISTED_PURPOSES:
                 raise InvalidParameter("purpose", f"must be one of {', '.join(protocol.LISTED_PURPOSES)}.")
             rows = rows.filter(purpose=purpose)
