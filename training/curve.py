@@ -62,7 +62,7 @@ def _grid(frame: _Frame) -> list[str]:
     for value in ticks(frame.low, frame.high):
         y = frame.y(value)
         parts.append(f'<line class="plot__grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(_text(LEFT - 4, y + 4, f"{value:.3g}", "plot__tick", "end"))
+        parts.append(_text(LEFT - 4, y + 4, _short(value), "plot__tick", "end"))
     return parts
 
 
@@ -95,6 +95,14 @@ def ticks(low: float, high: float) -> list[float]:
     first = math.ceil(low / step)
     count = math.floor(high / step) - first + 1
     return [(first + number) * step for number in range(count)]
+
+
+def _short(value: float) -> str:
+    """So few letters that they fit in front of the grid."""
+    if value and abs(value) < 0.01:
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return f"{value:.3g}"
 
 
 def _text(x: float, y: float, words: str, style: str, anchor: str) -> str:

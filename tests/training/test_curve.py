@@ -43,6 +43,13 @@ def test_one_point_is_drawn_too(value):
     assert "nan" not in drawn
 
 
+def test_small_values_have_short_names_beside_the_grid():
+    drawn = draw([Series("rate", [(1, 5e-4), (2, 3e-4)])], title="x")
+    named = re.findall(r'plot__tick"[^>]*text-anchor="end">([^<]*)<', drawn)
+    assert "4e-4" in named
+    assert all(len(name) <= 6 for name in named)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0, 4), (1e-6, 2e-4), (1.99, 2.01), (-3, 1), (0, 123456)])
 def test_ticks_are_a_few_round_numbers_between(low, high):
     found = ticks(low, high)

@@ -158,7 +158,7 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class
     def _about(self, request: HttpRequest, job: Job, answering: "Answering") -> dict[str, Any]:
         course = runs.course(job)
         return {
-            "title": job.public_id,
+            "title": _("Fine-tuning job"),
             "job": job,
             "course": course,
             "seen": _seen(job, answering),
@@ -236,7 +236,7 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class
             said = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
             self.message_user(request, said, messages.ERROR)
         else:
-            self.message_user(request, _("%(name)s is published.") % {"name": made.name}, messages.SUCCESS)
+            self.message_user(request, _("Published: %(name)s") % {"name": made.name}, messages.SUCCESS)
         return HttpResponseRedirect(_page_of(job))
 
     def evaluate(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -198,7 +198,7 @@ def test_it_says_how_the_loss_compares_with_the_parents(operator, job, made):
 
 
 def test_it_is_published_and_fights_its_parent(operator, job, made, base):
-    assert press(operator, job, "publish", battles="20") == ["ft:base:1 is published."]
+    assert press(operator, job, "publish", battles="20") == ["Published: ft:base:1"]
     made.refresh_from_db()
     assert made.published
     assert (PinnedPair.objects.get().first, PinnedPair.objects.get().share) == (base, 0.2)
