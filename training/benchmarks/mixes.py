@@ -30,8 +30,8 @@ class Mix(NamedTuple):
 
 
 MIXES = (
-    Mix("vicuna", 0.67, 0.9, 1.4, 24),
-    Mix("single-turn", 0.33, 0.8, 2.8, 24),
+    Mix("vicuna", 0.67, 0.9, 1.4, 48),
+    Mix("single-turn", 0.33, 0.8, 2.8, 48),
     Mix("alpaca", 0.0415, 0.5, 20.0, 96),
 )
 

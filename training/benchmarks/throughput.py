@@ -7,6 +7,7 @@ they learn the same is shown by the losses over all supervised tokens, which mus
 import logging
 import statistics
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -164,6 +165,7 @@ def _choice(setting: Setting) -> str:
         attention="sdpa",
         windowed=is_windowed(setting.model.config),
         seed=0,
+        clock=time.process_time,
     )
     return layout
 

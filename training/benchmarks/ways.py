@@ -1,7 +1,8 @@
 """Ways to train on the same examples with the same model: ours, FastChat's, TRL's. Each is a `Trainer`'s whole loop.
 
 FastChat's is written afresh from its documented recipe: every row padded to the maximum. TRL's is TRL's own trainer on
-the same tokens and labels, in the two ways that can be its fastest.
+the same tokens and labels, in the two ways that can be its fastest. (Its grouping by length needs several batches' worth
+of conversations to group.)
 """
 
 import copy
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from training.data.masking import Example
 from training.data.packing import IGNORED, Layout, collate
+from training.recipes import heads
 from training.recipes.rows import Collator, RowSet
 from training.recipes.tensors import is_windowed, model_inputs
 from training.recipes.trainer import RowTrainer
@@ -79,13 +81,24 @@ class Counted:
         return loss
 
 
+class Clock(TrainerCallback):
+    """From the first batch that is asked for to the last step's end: what `train` sets up beforehand is left out."""
+
+    seconds = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self.seconds = -time.process_time()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self.seconds += time.process_time()
+
+
 def one_pass(way: Way, setting: Setting) -> Passed:
-    trainer = way(setting)
+    trainer, clock = way(setting), Clock()
     trainer.remove_callback(PrinterCallback)
-    started = time.process_time()
+    trainer.add_callback(clock)
     trainer.train()
-    seconds = time.process_time() - started
-    return Passed(trainer.supervised, seconds, trainer.loss_sum / max(1, trainer.supervised))
+    return Passed(trainer.supervised, clock.seconds, trainer.loss_sum / max(1, trainer.supervised))
 
 
 class _Ours(Counted, RowTrainer):
@@ -98,12 +111,14 @@ class _Plain(Counted, Trainer):
 
 def ours(layout: Layout) -> Way:
     def make(setting: Setting) -> Any:
-        windowed = is_windowed(setting.model.config)
+        collator = Collator(layout, PAD, "sdpa", is_windowed(setting.model.config))
+        shortest = sorted(setting.examples, key=len)[:4]
         return _Ours(
             layout=layout,
+            head=heads.usable(setting.model, collator([[example] for example in shortest])),
             model=setting.model,
             args=setting.arguments(remove_unused_columns=False),
-            data_collator=Collator(layout, PAD, "sdpa", windowed),
+            data_collator=collator,
             train_dataset=RowSet(setting.examples, layout, setting.max_length, seed=0),
         )
 

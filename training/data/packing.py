@@ -95,10 +95,15 @@ def grouped(lengths: Sequence[int], batch: int, *, seed: int, window: int = 50) 
     return [batches[index] for index in source.permutation(len(batches)).tolist()]
 
 
+def rounded(length: int, multiple: int = 8) -> int:
+    """Up to what kernels like."""
+    return -(-length // multiple) * multiple
+
+
 def collate(rows: Sequence[Sequence[Example]], *, pad: int, multiple: int = 8, width: int = 0) -> Batch:
     """One row for each list of examples, as wide as the longest (or `width`), rounded up to a `multiple`."""
     widest = max((sum(map(len, row)) for row in rows), default=0)
-    length = -(-max(widest, width) // multiple) * multiple
+    length = rounded(max(widest, width), multiple)
     shape = (len(rows), length)
     batch = Batch(
         np.full(shape, pad, np.int64),

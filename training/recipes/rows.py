@@ -118,7 +118,7 @@ class RowSet(Dataset[list[Example]]):
     """Rows of one or several examples. Packed once, by `seed`; their order is the sampler's."""
 
     def __init__(self, examples: Sequence[Example], layout: Layout, max_length: int, *, seed: int):
-        self._examples = examples
+        self._examples, self._layout = examples, layout
         lengths = [len(example) for example in examples]
         if layout == "padded":
             self._rows = [[index] for index in range(len(examples))]
@@ -128,6 +128,19 @@ class RowSet(Dataset[list[Example]]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def batches(self, size: int, *, seed: int) -> list[list[int]]:
+        """Rows that come together in an epoch such as the sampler's."""
+        if self._layout == "padded":
+            return packing.grouped(self.lengths, size, seed=seed)
+        return [list(range(len(self)))[at : at + size] for at in range(0, len(self), size)]
+
+    def computed(self, batch: Sequence[int]) -> int:
+        """Tokens of a batch, with the padding that makes its rows alike."""
+        lengths = [self.lengths[index] for index in batch]
+        if self._layout == "flat":
+            return packing.rounded(sum(lengths))
+        return len(batch) * packing.rounded(max(lengths))
 
     @property
     def middling(self) -> int:

@@ -163,14 +163,9 @@ def _tokens_of_run(told: Told, train: rows.Rows) -> float:
 
 def _shares(train: rows.Rows, layout: Layout, told: Told, speech: tokenizing.Speech) -> dict[str, float]:
     """Where the computing will go, from the first hundred batches."""
-    size = told.training.per_device_train_batch_size
-    lengths = train.lengths
-    if layout == "padded":
-        batches = [[[i] for i in batch] for batch in packing.grouped(lengths, size, seed=told.training.seed)]
-    else:
-        plan = packing.plan(lengths, told.data.max_length, seed=told.training.seed)
-        batches = [plan[at : at + size] for at in range(0, len(plan), size)]
-    chosen = ([[train.examples[index] for index in row] for row in batch] for batch in batches[:100])
+    rows_ = rows.RowSet(train.examples, layout, told.data.max_length, seed=told.training.seed)
+    plan = rows_.batches(told.training.per_device_train_batch_size, seed=told.training.seed)
+    chosen = ([rows_[index] for index in batch] for batch in plan[:100])
     found = packing.shares(packing.collate(batch, pad=speech.pad) for batch in chosen)
     return {name: round(value, 4) for name, value in found.items()}
 
