@@ -1,8 +1,8 @@
 """Ways to train on the same examples with the same model: ours, FastChat's, TRL's. Each is a `Trainer`'s whole loop.
 
-FastChat's is written afresh from its documented recipe: every row padded to the maximum. TRL's is TRL's own trainer on
-the same tokens and labels, in the two ways that can be its fastest. (Its grouping by length needs several batches' worth
-of conversations to group.)
+FastChat's is written afresh from its documented recipe: every row padded to the maximum. TRL's is TRL's own trainer
+on the same tokens and labels, in the two ways that can be its fastest; of these, grouping by length needs conversations
+for several batches to have something to group.
 """
 
 import copy

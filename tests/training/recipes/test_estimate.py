@@ -32,6 +32,36 @@ def test_shards_share_gradients_and_optimizer():
     assert shared.weights == whole.weights
 
 
+def test_parted_weights_are_counted_whole_and_shared():
+    """ZeRO-3 leaves each process a part of every parameter from the beginning, and notes how large the whole one is."""
+    model = torch.nn.Linear(10, 10, bias=False)
+    model.config = transformers.LlamaConfig(
+        num_hidden_layers=1, num_attention_heads=1, hidden_size=10, vocab_size=10
+    )
+    whole = estimate.estimate(model, tokens=1, checkpointing=False, mixed=True)
+    model.weight.ds_numel = 100
+    model.weight.data = torch.empty(0)
+    parted = estimate.estimate(model, tokens=1, checkpointing=False, mixed=True, shards=4, weight_shards=4)
+    assert (parted.weights, parted.gradients, parted.optimizer) == (100, 100, 200)
+    assert whole.weights == 400
+
+
+def test_weights_that_are_on_the_device_are_not_counted_twice(monkeypatch):
+    model = torch.nn.Linear(1000, 1000, bias=False).requires_grad_(False)
+    model.config = transformers.LlamaConfig(
+        num_hidden_layers=1, num_attention_heads=1, hidden_size=10, vocab_size=10
+    )
+    monkeypatch.setattr(estimate, "free_memory", lambda: 2_000_000)
+    there = estimate.estimate(model, tokens=1, checkpointing=False, mixed=True)
+    assert there.weights == there.loaded == 4_000_000
+    assert there.fits
+    # A device of its own, on which they are not yet.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    still_to_come = estimate.estimate(model, tokens=1, checkpointing=False, mixed=True)
+    assert still_to_come.loaded == 0
+    assert not still_to_come.fits
+
+
 def test_frozen_weights_need_no_optimizer():
     model = seven_billion().requires_grad_(False)
     assert estimate.estimate(model, tokens=8, checkpointing=False, mixed=True).optimizer == 0

@@ -35,6 +35,30 @@ def test_the_probe_measures_what_can_run_here_and_leaves_no_gradients():
     assert probe.candidates("flash_attention_2") == ("padded", "rows", "flat")
 
 
+def test_what_is_learnt_is_counted_over_the_whole_epoch(monkeypatch):
+    """Both layouts compute equally fast here, so the one whose batches hold less padding wins."""
+    monkeypatch.setattr(probe, "_speed", lambda *given: 1000.0)
+    few = examples([4, 60, 5, 58])
+    model = torch.nn.Linear(1, 1)
+    more = {"max_length": 64, "batch_size": 2, "pad": 0, "attention": "sdpa", "windowed": False, "seed": 0}
+    chosen, measured = probe.choose(model, few, **more)
+    supervised = sum(example.supervised for example in few)
+    assert measured["rows"] == pytest.approx(1000 * supervised / 128, rel=0.01)  # 4 + 60 and 5 + 58 in 64
+    assert measured["padded"] == pytest.approx(1000 * supervised / (2 * 8 + 2 * 64), rel=0.01)
+    assert chosen == "rows"
+
+
+def test_the_tokens_of_a_batch_are_those_that_are_collated():
+    for layout in ("padded", "rows", "flat"):
+        rows = RowSet(examples([3, 17, 30, 9, 41]), layout, 64, seed=0)
+        plan = rows.batches(2, seed=0)
+        assert sorted(index for batch in plan for index in batch) == list(range(len(rows)))
+        collator = Collator(layout, 0, "sdpa", windowed=False)
+        for batch in plan:
+            made = collator([rows[index] for index in batch])
+            assert rows.computed(batch) == made["input_ids"].numel()
+
+
 def test_packed_rows_hold_every_example_once():
     rows = RowSet(examples([5] * 20), "rows", 32, seed=1)
     assert sum(len(rows[index]) for index in range(len(rows))) == 20
