@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from training.recipes.arguments import Adapter, Model
 from training.recipes.refusals import Refusal
@@ -17,6 +18,7 @@ def load(arguments: Model, *, max_length: int) -> Any:
     """The model for causal language modelling. Raises `Refusal`."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    meet_the_others()
     where, more = _place(arguments)
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=arguments.trust_remote_code, **more)
@@ -41,6 +43,17 @@ def load(arguments: Model, *, max_length: int) -> Any:
     if arguments.method == "qlora":
         _keep_trainable(model)
     return _plain(model) if "gguf_file" in more else model
+
+
+def meet_the_others() -> None:
+    """Under ZeRO-3 weights are parted while they are loaded; DeepSpeed must know the other processes by then.
+
+    On GPUs accelerate has seen to it; on a processor DeepSpeed would take each process for the only one.
+    """
+    if is_deepspeed_zero3_enabled():
+        import deepspeed
+
+        deepspeed.init_distributed()
 
 
 def _keep_trainable(model: Any) -> None:

@@ -212,6 +212,7 @@ def with_adapter(model: Any, told: Told) -> Any:
 
 
 def _load(told: Told) -> tuple[Any, Any]:
+    checkpoints.meet_the_others()
     try:
         tokenizer = AutoTokenizer.from_pretrained(told.model.model)
         model = AutoModelForSeq2SeqLM.from_pretrained(

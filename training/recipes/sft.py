@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from transformers import PrinterCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from training import tokenizing
 from training.data import packing
-from training.data.certificate import packed_check
+from training.data.certificate import Certificate, packed_check
+from training.data.masking import Example
 from training.data.packing import Layout
 from training.recipes import checkpoints, common, heads, manifest, probe, rows
 from training.recipes.common import Told
@@ -64,12 +65,9 @@ def run(told: Told, progress: Progress) -> None:
     common.check_memory(told, model, told.training.per_device_train_batch_size * longest, progress)
     layout = _layout(told, model, speech, train, before, progress)
     some = sorted(train.examples, key=len)[:PACKED_ROWS]
-    if layout != "padded":
-        packed, unpacked = (losses(model, some, kind, pad=speech.pad) for kind in (layout, _PADDED))
-        certificate = certificate.with_check(packed_check(packed, unpacked))
-        if not certificate.valid:
-            raise Refusal("layout", f"{certificate.problem} Use --layout padded.")
-
+    check = PackedCheck(certificate, some, layout, speech.pad)
+    if not told.sharded_weights:
+        check.on(model)
     collator = rows.Collator(layout, speech.pad, told.model.attention, is_windowed(model.config))
     dataset = rows.RowSet(train.examples, layout, length, seed=told.training.seed)
     if before is None:
@@ -90,7 +88,7 @@ def run(told: Told, progress: Progress) -> None:
         eval_dataset=(
             rows.RowSet(evaluated.examples, "padded", length, seed=0) if evaluated is not None else None
         ),
-        callbacks=common.callbacks(told, speech, progress),
+        callbacks=[check, *common.callbacks(told, speech, progress)],
     )
     trainer.remove_callback(PrinterCallback)  # it would print between our lines
     set_seed(told.training.seed)  # what was measured may have drawn random numbers
@@ -105,10 +103,37 @@ def run(told: Told, progress: Progress) -> None:
         settings=settings,
         metrics=result.metrics,
         template=speech.template.source,
-        certificate=certificate,
+        certificate=check.certificate,
         data=train.as_dict(),
         layout=layout,
     )
+
+
+class PackedCheck(TrainerCallback):
+    """That packed rows have the loss of unpacked ones, before the first step.
+
+    Parted weights (ZeRO-3, FSDP) can only be asked once the trainer has them: then it is made as its loop begins.
+    """
+
+    def __init__(self, certificate: Certificate, examples: Sequence[Example], layout: Layout, pad: int):
+        self.certificate = certificate
+        self._examples, self._layout, self._pad = examples, layout, pad
+        self._done = layout == _PADDED
+
+    def on(self, model: Any) -> None:
+        """Raises `Refusal`."""
+        if self._done:
+            return
+        self._done = True
+        packed, unpacked = (
+            losses(model, self._examples, kind, pad=self._pad) for kind in (self._layout, _PADDED)
+        )
+        self.certificate = self.certificate.with_check(packed_check(packed, unpacked))
+        if not self.certificate.valid:
+            raise Refusal("layout", f"{self.certificate.problem} Use --layout padded.")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
+        self.on(model)
 
 
 def _layout(
