@@ -129,11 +129,11 @@ class Looking(sft.RowTrainer):
 
 sft.RowTrainer = Looking
 for stage in (3, 2):  # the harder one first: nobody has prepared anything for it
-    given = [argument.replace("STAGE", str(stage)) for argument in sys.argv[1:]]
+    scratch, *given = [argument.replace("STAGE", str(stage)) for argument in sys.argv[1:]]
     # Of several examples a row, one would learn other things than one process with as many steps: only that it begins.
     if stage == 3:
-        packed = [*given, "--layout", "rows", "--max_steps", "1", "--output_dir", given[-1] + "-packed"]
-        assert sft.main(packed) == 0
+        packed = ["--layout", "rows", "--max_steps", "1", "--output_dir", scratch, "--progress", scratch + ".jsonl"]
+        assert sft.main([*given, *packed]) == 0
     assert sft.main(given) == 0
     assert dist.get_world_size() == 2 and dist.get_backend() == "gloo"
     assert seen["stage"] == stage, seen
@@ -162,7 +162,13 @@ def test_zero_2_and_3_learn_in_two_processes_what_one_learns(tmp_path, checkpoin
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
     config = ["--deepspeed", str(CONFIGS / "zeroSTAGE.json")]
     result = subprocess.run(
-        [sys.executable, *launch, str(program), *arguments("zeroSTAGE", 4, *config)],
+        [
+            sys.executable,
+            *launch,
+            str(program),
+            str(tmp_path / "packed"),
+            *arguments("zeroSTAGE", 4, *config),
+        ],
         env={
             **os.environ,
             "DS_ACCELERATOR": "cpu",
@@ -175,6 +181,7 @@ def test_zero_2_and_3_learn_in_two_processes_what_one_learns(tmp_path, checkpoin
         timeout=600,
     )
     assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
+    assert json.loads((tmp_path / "packed" / "manifest.json").read_text())["certificate"]["valid"]
     expected = load_file(tmp_path / "one" / "model.safetensors")
     whole = sum(value.numel() for value in expected.values())
     for stage in (2, 3):
