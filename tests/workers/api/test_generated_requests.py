@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from workers.api.describing import FORM
 from workers.api.reference.document import document, routes
 
-REQUESTS = int(os.environ.get("GENERATED_REQUESTS", "5"))
+REQUESTS = int(os.environ.get("GENERATED_REQUESTS", "3"))
 """For each operation."""
 CHECKS = [
     not_a_server_error,

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from workers.benchmarks import api, streams, tax
+from workers.benchmarks import batch as batch_file
 from workers.benchmarks.load import check_loopback
 from workers.benchmarks.stack import WorkerBeside, running
 from workers.engines.base import EngineError
@@ -78,6 +79,12 @@ class Command(BaseCommand):
             type=int,
             default=64,
             help="Texts a request for the embeddings of the default model; 0: leave that out (default: %(default)s).",
+        )
+        api.add_argument(
+            "--lines",
+            type=int,
+            default=10_000,
+            help="Of the batch file; 0: leave that out (default: %(default)s).",
         )
         api.add_argument("--rounds", type=int, default=3, help="Of the embeddings (default: %(default)s).")
         kinds.add_parser("memory", help="Resident memory of the idle default stack.")
@@ -199,7 +206,14 @@ class Command(BaseCommand):
                 self._say(api.HEADER)
                 for row in asyncio.run(api.over_http(stack.url, key, "scripted-load", scripted, requests)):
                     self._say(str(row))
-            return not batch or self._embeddings(stack.url, key, batch, max(1, options["rounds"]))
+            holds = True
+            if lines := max(0, options["lines"]):
+                with WorkerBeside(
+                    "--model", "scripted-batch", "--engine", "scripted", "--checkpoint", batch_file.SCRIPT
+                ):
+                    holds = batch_file.measure(stack.url, key, "scripted-batch", lines=lines, say=self._say)
+            vectors = not batch or self._embeddings(stack.url, key, batch, max(1, options["rounds"]))
+            return holds and vectors
 
     def _embeddings(self, url: str, key: str, batch: int, rounds: int) -> bool:
         hosted = catalog.hosted_here()[0]
