@@ -123,19 +123,25 @@ def take_battle(browser: Browser, stack: Stack, folder: Path) -> None:
     phone = browser.new_context(viewport=PHONE, color_scheme="dark").new_page()
     log_in(phone, stack)
     battle(phone, stack, "What is the largest ocean?")
-    phone.locator("#vote").scroll_into_view_if_needed()
+    phone.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     phone.wait_for_timeout(300)
     phone.screenshot(path=folder / "battle-phone.png")
 
 
 def take_arena_admin(browser: Browser, stack: Stack, folder: Path) -> None:
-    """What an operator sees of an imported battle."""
+    """What an operator sees of an imported battle, and of the days."""
     page = browser.new_context(viewport=DESKTOP).new_page()
     log_in(page, stack)
     page.goto(f"{stack.url}/admin/arena/battle/?source=llmfao")
-    page.locator("#result_list tbody th a").first.click()
+    links = page.locator("#result_list tbody th a").evaluate_all("all => all.map((link) => link.href)")
+    for link in links:
+        page.goto(link)
+        sides = page.locator(".dialogue__sides .dialogue__text").all_inner_texts()
+        if sides and all(150 < len(text) < 700 for text in sides):  # one that shows something, and fits
+            break
     page.wait_for_timeout(500)
     page.screenshot(path=folder / "admin-battle-sides.png")
+    page.set_viewport_size({"width": 1280, "height": 1050})
     page.goto(f"{stack.url}/admin/arena/dailystatistics/?days=7")
     page.wait_for_timeout(500)
     page.screenshot(path=folder / "admin-statistics.png")
@@ -201,9 +207,10 @@ def main() -> None:
             take_answers(browser, stack, folder)
             if len(sys.argv) > 2:
                 take_leaderboard(browser, stack, folder, Path(sys.argv[2]))
-                take_arena_admin(browser, stack, folder)
-            # Last: its vote would stand on the leaderboard.
+            # After the leaderboard: its vote would stand there.
             take_battle(browser, stack, folder)
+            if len(sys.argv) > 2:
+                take_arena_admin(browser, stack, folder)
             browser.close()
     finally:
         stack.close()
