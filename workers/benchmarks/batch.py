@@ -14,8 +14,8 @@ import httpx
 from workers import client
 
 TOKENS: Final = 20
-RATE: Final = 40.0
-"""Tokens a second and reply: half a second for each line."""
+RATE: Final = 20.0
+"""Tokens a second and reply: a second for each line."""
 SCRIPT: Final = f"slots=8&rate={RATE:g}&tokens={TOKENS}"
 ACCEPTED_SECONDS: Final = 10.0
 TARGET_SHARE: Final = 0.9
