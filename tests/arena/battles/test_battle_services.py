@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from django.db import transaction
+from django.test import Client
 
 from arena import matching, sealing
 from arena.errors import (
@@ -237,7 +238,12 @@ def test_it_does_not_hand_a_sealed_answer_to_the_chat_page_for_its_client_id(pla
 def test_it_names_the_chat_models_on_the_usage_page_only_after_the_vote(player, workers_client):
     battle = fight(player, workers_client)
     assert {row.chat_model for row in usage.per_day(user=player)} == {"sealed"}
+    client = Client()
+    client.force_login(player)
+    # In the table of the days and in that of the chat models.
+    assert client.get("/settings/usage/").text.count("sealed until the vote") == 2
     vote(player, battle)
+    assert "sealed until the vote" not in client.get("/settings/usage/").text
     assert {row.chat_model for row in usage.per_day(user=player)} == set(NAMES)
     assert UsageRecord.objects.count() == 2
 
