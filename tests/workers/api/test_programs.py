@@ -1,5 +1,8 @@
 """Programs made for OpenAI, as they are: one journey each. Only the base URL and the key are ours."""
 
+import json
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -57,3 +60,33 @@ async def test_pydantic_ai_runs_a_tool_and_reads_a_structure(live):
     reader = ai.Agent(models.OpenAIChatModel("parrot", provider=provider), output_type=City)
     assert isinstance((await reader.run(HI)).output, City)
     await provider.client.close()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        ("models", None, "list"),
+        (
+            "chat/completions",
+            {"model": "parrot", "messages": [{"role": "user", "content": "Hello! What is your name?"}]},
+            "chat.completion",
+        ),
+        (
+            "completions",
+            {"model": "parrot", "prompt": "Once upon a time", "max_tokens": 41, "temperature": 0.5},
+            "text_completion",
+        ),
+        ("embeddings", {"model": "parrot", "input": "Hello world!"}, "list"),
+    ],
+)
+def test_the_calls_that_fastchat_documents_are_answered(live, path, body, kind):
+    """The four of its `docs/openai_api.md`, with curl as there; the key is what FastChat does not ask for."""
+    command = ["curl", "-s", "--noproxy", "*", f"{live.base_url}/{path}"]
+    command += ["-H", f"Authorization: Bearer {live.keys['alice']}"]
+    if body is not None:
+        command += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+
+    answer = json.loads(subprocess.run(command, capture_output=True, timeout=90, check=True).stdout)
+
+    assert answer["object"] == kind
