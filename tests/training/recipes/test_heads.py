@@ -67,7 +67,7 @@ def test_the_model_is_as_it_was_afterwards():
 
 
 def test_a_model_that_does_not_let_labels_be_given_is_left_alone():
-    class Stubborn(torch.nn.Module):
+    class Stubborn(torch.nn.Module):  # type: ignore[name-defined,misc]
         """Shifts the labels itself, as models of one's own do."""
 
         def __init__(self):

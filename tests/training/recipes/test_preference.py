@@ -94,9 +94,7 @@ def test_it_is_measured_on_pairs_that_it_does_not_learn(tmp_path, checkpoint, pa
     assert measured[-1][1] < measured[0][1]
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--loss", "dpo"], ["--loss", "kto"], ["--method", "lora", "--lora_r", "4"]]
-)
+@pytest.mark.parametrize("arguments", [["--loss", "kto"], ["--method", "lora", "--lora_r", "4"]])
 def test_trl_learns_the_same_rows(tmp_path, checkpoint, pairs, arguments):
     pytest.importorskip("trl")
     status, events = run(tmp_path, checkpoint, pairs, *arguments, "--trainer", "trl")

@@ -40,8 +40,9 @@ def test_what_is_learnt_is_counted_over_the_whole_epoch(monkeypatch):
     monkeypatch.setattr(probe, "_speed", lambda *given: 1000.0)
     few = examples([4, 60, 5, 58])
     model = torch.nn.Linear(1, 1)
-    more = {"max_length": 64, "batch_size": 2, "pad": 0, "attention": "sdpa", "windowed": False, "seed": 0}
-    chosen, measured = probe.choose(model, few, **more)
+    chosen, measured = probe.choose(
+        model, few, max_length=64, batch_size=2, pad=0, attention="sdpa", windowed=False, seed=0
+    )
     supervised = sum(example.supervised for example in few)
     assert measured["rows"] == pytest.approx(1000 * supervised / 128, rel=0.01)  # 4 + 60 and 5 + 58 in 64
     assert measured["padded"] == pytest.approx(1000 * supervised / (2 * 8 + 2 * 64), rel=0.01)
