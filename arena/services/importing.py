@@ -17,7 +17,7 @@ from arena.models.battles import SITE, fingerprint
 from arena.ratings import categories
 from arena.services import counting
 
-BATCH = 5000
+BATCH = 2000
 LONGEST_CATEGORY = 60
 LONGEST_ID = 190
 
@@ -80,15 +80,16 @@ def _unknown(batch: list[BattleRow], source: str) -> list[BattleRow]:
     return [vote for vote in batch if vote.external_id not in known]
 
 
-@transaction.atomic
 def _write(votes: list[BattleRow], source: str, now: datetime) -> None:
     battles = [_battle(vote, source, now) for vote in votes]
     both = list(zip(battles, votes, strict=True))
-    Battle.objects.bulk_create(battles)
-    Vote.objects.bulk_create(_vote(battle, vote, source) for battle, vote in both)
-    BattleStyle.objects.bulk_create(
-        counting.styled(battle, *vote.style) for battle, vote in both if vote.style is not None
-    )
+    cast = [_vote(battle, vote, source) for battle, vote in both]
+    styles = [counting.styled(battle, *vote.style) for battle, vote in both if vote.style is not None]
+    # Labels and styles take seconds, in which a site on SQLite could write nothing.
+    with transaction.atomic():
+        Battle.objects.bulk_create(battles)
+        Vote.objects.bulk_create(cast)
+        BattleStyle.objects.bulk_create(styles)
 
 
 def _battle(vote: BattleRow, source: str, now: datetime) -> Battle:
