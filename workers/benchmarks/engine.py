@@ -1,21 +1,25 @@
 """The transformers engine beside other ways to run the same weights, without HTTP, in one process and in turn.
 
-Peers: `generate`, transformers' own, on one batch of all prompts, padded, which nobody joins or leaves; and
-`threads`, the way that older servers work: a thread for each request with a batch of its own, five at once. Beside
-tokens/s it prints processor milliseconds a token, which other programs on the machine change less.
+Peers: `generate`, transformers' own, on one batch of all prompts, padded, which nobody joins or leaves; `threads`, the
+way that older servers work: a thread for each request with a batch of its own, five at once; and `transformers serve`
+with continuous batching, as a child. Beside tokens/s it prints processor milliseconds a token, which other programs on
+the machine change less.
 """
 
 import gc
 import random
 import statistics
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workers.benchmarks import transformers_serve
 from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import StopSignal
 from workers.protocol import ChatMessage, Delta, Failed, Finished, GenerationRequest, Sampling
@@ -34,6 +38,10 @@ LONG = (
     " from a window and was never asked. Keep their voices apart, do not say who is right, and write plainly."
 )
 THREADS_AT_ONCE = 5
+SERVE = "transformers serve"
+MANY = 16
+# What the engine has to make of a peer's tokens/s, with few requests and with `MANY` or more.
+TARGETS = {("engine", "threads"): (1, 5), ("engine, 8 bits", "threads"): (1, 10), ("engine", SERVE): (1, 1)}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,10 @@ class Plan:
     """New tokens a request."""
     rounds: int
     threads: int
+    minutes: float = 6.0
+    """No further round is begun that would likely end later."""
+    peer_python: str = sys.executable
+    """Runs `transformers serve`."""
 
 
 class Measured(NamedTuple):
@@ -79,12 +91,18 @@ def prompts(count: int, seed: int) -> list[str]:
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> bool:
-    """Print a row for each concurrency; whether the engine is nowhere slower than the threads."""
+    """Print a row for each way; whether the engine meets all targets."""
     import torch
 
     torch.set_num_threads(plan.threads)
     results: dict[tuple[str, int], list[Measured]] = {}
+    if not transformers_serve.usable(plan.peer_python):
+        say(f"{SERVE} is left out: pip install fastapi uvicorn, or --peer-python of another environment.")
+    began = time.monotonic()
     for round_ in range(plan.rounds):
+        if round_ and (time.monotonic() - began) * (round_ + 1) / round_ > 60 * plan.minutes:
+            say(f"{round_} of {plan.rounds} rounds, for the time: --minutes allows more.")
+            break
         for name, make in _sides(plan).items():
             with make() as runner:
                 runner(prompts(1, 0), 4)  # warm
@@ -110,24 +128,43 @@ def _report(plan: Plan, results: dict[tuple[str, int], list[Measured]], say: Cal
             first = f"{statistics.median(firsts):.2f} s" if firsts else ""
             row += f"{speed:>7.1f}{cost:>7.1f}{first:>8}"
         say(row)
-    holds = True
-    for name in ("engine", "engine, 8 bits"):
-        row = f"{name + ' ÷ threads':<28}"
-        for concurrency in plan.concurrencies:
-            ratio = speeds[name, concurrency] / speeds["threads", concurrency]
-            holds = holds and ratio >= 1
-            row += f"{ratio:>22.2f}"
-        say(row)
+    # As a list: every row is printed.
+    rows = [_ratios(plan, ours, peer, speeds, say) for ours in names[-2:] for peer in names[:-2]]
+    return all(rows)
+
+
+def _ratios(
+    plan: Plan, ours: str, peer: str, speeds: dict[tuple[str, int], float], say: Callable[[str], None]
+) -> bool:
+    """Print how often the peer's speed ours is; whether that is enough."""
+    row, holds = f"{ours + ' ÷ ' + peer:<36}"[:36], True
+    few, many = TARGETS.get((ours, peer), (0, 0))
+    for concurrency in plan.concurrencies:
+        ratio = speeds[ours, concurrency] / speeds[peer, concurrency]
+        target = many if concurrency >= MANY else few
+        met = ratio >= target
+        holds = holds and met
+        row += f"{ratio:>10.2f}{'' if met else f' MISSED ({target})':<12}"
+    say(row)
     return holds
 
 
 def _sides(plan: Plan) -> dict[str, Callable[[], Any]]:
+    """Peers first, then the engine in its two ways."""
+    serve = {SERVE: lambda: _served(plan)} if transformers_serve.usable(plan.peer_python) else {}
     return {
         "threads": lambda: _Plain(plan, batched=False),
         "generate": lambda: _Plain(plan, batched=True),
+        **serve,
         "engine": lambda: _Engine(plan, TransformersOptions(device="cpu")),
         "engine, 8 bits": lambda: _Engine(plan, TransformersOptions(device="cpu", load_8bit=True)),
     }
+
+
+@contextmanager
+def _served(plan: Plan) -> Iterator[Runner]:
+    with transformers_serve.serving(plan.checkpoint, python=plan.peer_python, threads=plan.threads) as server:
+        yield lambda asked, tokens: Measured(*server.ask(asked, tokens))
 
 
 class _Engine:

@@ -218,7 +218,8 @@ class LlamaCppEngine:
         """Have llama.cpp work on a completion; `on_chunk` returns True to end it and free its slot."""
         raw = "prompt" in body
         handle = self._server.handle_completions if raw else self._server.handle_chat_completions
-        return self._threads.submit(handle, body, on_chunk)
+        # As text both ways: given objects, the binding takes 40 microseconds a token to turn each chunk into some.
+        return self._threads.submit(handle, json.dumps(body), lambda chunk: on_chunk(json.loads(chunk)))
 
     def resize(self, ticket: Ticket, tokens: int) -> None:
         """The request behind `ticket` takes up so much of the cache now."""

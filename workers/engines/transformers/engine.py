@@ -107,11 +107,11 @@ class TransformersEngine:
         on_cpu = loaded.device == "cpu"
         batch = self._batch(options, slots=slots, context=context, on_cpu=on_cpu)
         # Behind the probe, which compares numbers: those of eight bits are close, and not the same.
-        columns = self._large_columns(batch) if on_cpu and options.load_8bit else {}
+        seen = self._look(batch) if on_cpu and options.load_8bit else None
         if options.adapters:
             attach(self.model, options.adapters)
         if on_cpu and not options.load_4bit:
-            linears.quicken(self.model, int8=options.load_8bit, columns=columns)
+            linears.quicken(self.model, int8=options.load_8bit, seen=seen)
         if options.compile:
             linears.compile_parts(self.model)
         self.lockstep = isinstance(batch, LockstepBatch)
@@ -228,10 +228,10 @@ class TransformersEngine:
         # The weights go with their last reference, also where a caller keeps the engine.
         self.model = self._batch_of_loop = None
 
-    def _large_columns(self, batch: SlotBatch | LockstepBatch) -> dict[str, torch.Tensor]:
+    def _look(self, batch: SlotBatch | LockstepBatch) -> linears.Seen:
         ids = list(self.tokenizer(SAMPLE).input_ids)
         with torch.inference_mode():
-            return linears.large_columns(self.model, lambda: batch.embed([ids]))
+            return linears.look(self.model, lambda: batch.embed([ids]))
 
     def _abilities(self) -> list[Ability]:
         scoring = () if self.seq2seq else (Ability.PROMPT_LOGPROBS,)  # an encoder's prompt has no likelihood

@@ -70,6 +70,18 @@ class Command(BaseCommand):
         torch_.add_argument(
             "--threads", type=int, default=0, help="CPU threads; default: the physical cores."
         )
+        torch_.add_argument(
+            "--minutes",
+            type=float,
+            default=6.0,
+            help="Begin no further round that would end later (default: %(default)g).",
+        )
+        torch_.add_argument(
+            "--peer-python",
+            default=sys.executable,
+            metavar="PATH",
+            help="Runs `transformers serve`, which needs fastapi and uvicorn (default: this Python).",
+        )
         api = kinds.add_parser(
             "api", help="Requests a second and added latency of /v1 beside the bare engine."
         )
@@ -272,13 +284,15 @@ class Command(BaseCommand):
             tokens=max(2, options["tokens"]),
             rounds=max(1, options["rounds"]),
             threads=options["threads"] or usable_cores(),
+            minutes=options["minutes"],
+            peer_python=options["peer_python"],
         )
         try:
             holds = engine.measure(plan, self._say)
-        except EngineError as error:
+        except (EngineError, RuntimeError) as error:
             raise CommandError(str(error)) from error
         if not holds:
-            raise CommandError("The engine is slower than a thread for each request; see the rows above.")
+            raise CommandError("A target was missed; see the rows above.")
 
     def _memory(self, options: dict[str, Any]) -> bool:
         limit = 1 << 30

@@ -2,6 +2,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[hf]'")
 
+from torch import Tensor, nn  # noqa: E402
+
 from workers.engines.transformers import linears  # noqa: E402
 
 
@@ -46,10 +48,65 @@ def test_large_inputs_are_found_and_the_hooks_are_gone():
     model = torch.nn.Sequential(torch.nn.Linear(96, 80), torch.nn.Linear(80, 64))
     states = torch.randn(4, 96)
     states[2, 7] = 3000.0
-    found = linears.large_columns(model, lambda: model[0](states))
+    found = linears.look(model, lambda: model[0](states)).columns
     assert found["0"].tolist() == [7]
     assert "1" not in found, "it was not run"
     assert not model[0]._forward_pre_hooks
+
+
+class Twins(nn.Module):
+    """Two layers that read the same, one of them with a bias, and one that reads what they say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(96, 80, bias=False)
+        self.second = torch.nn.Linear(96, 64)
+        self.last = torch.nn.Linear(144, 96)
+        self.requires_grad_(requires_grad=False)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.last(torch.cat([self.first(states), self.second(states)], -1))
+
+
+@pytest.fixture
+def twins() -> Twins:
+    torch.manual_seed(0)
+    return Twins()
+
+
+def test_layers_that_read_the_same_are_found(twins):
+    assert linears.look(twins, lambda: twins(torch.randn(3, 96))).siblings == [["first", "second"]]
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_joined_layers_say_what_each_said_alone(twins, int8):
+    several = [torch.randn(5, 96) for _ in range(3)]
+    seen = linears.look(twins, lambda: twins(several[0]))
+    alone = Twins()
+    alone.load_state_dict(twins.state_dict())
+    linears.quicken(alone.requires_grad_(requires_grad=False), int8=int8)
+    linears.quicken(twins, int8=int8, seen=seen)
+    assert isinstance(twins.first, linears.Part)
+    assert isinstance(twins.last, linears.Int8 if int8 else linears.Packed)
+    assert (twins.second.in_features, twins.second.out_features) == (96, 64)
+    for states in several:
+        assert torch.allclose(twins(states), alone(states), atol=1e-5)
+
+
+def test_joined_layers_may_be_asked_in_any_order_and_one_of_them_alone(twins):
+    linears.quicken(twins, int8=True, seen=linears.Seen({}, [["first", "second"]]))
+    first, second = torch.randn(2, 96), torch.randn(2, 96)
+    wanted = twins.second(first).clone()
+    twins.first(second)
+    assert torch.equal(twins.second(first), wanted)
+    assert torch.equal(twins.second(first), wanted)
+
+
+def test_joined_weights_are_counted_once(twins):
+    apart = Twins().requires_grad_(requires_grad=False)
+    linears.quicken(apart, int8=True)
+    linears.quicken(twins, int8=True, seen=linears.Seen({}, [["first", "second"]]))
+    assert linears.weights_bytes(twins) == linears.weights_bytes(apart)
 
 
 def test_what_is_tied_or_small_or_of_another_kind_stays():
