@@ -22,6 +22,7 @@ STEP_TOKENS_GPU = 512
 # The tokens of one image may have to see each other, so that they must be in one step (Gemma 3 has 256 of them).
 STEP_TOKENS_IMAGES = 1024
 GGUF_MAGIC = b"GGUF"
+SIMILARITY = 0.8
 
 
 def check_gguf(path: Path) -> None:
@@ -141,6 +142,11 @@ def load(
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = cores
     parameters.n_gpu_layers = gpu_layers
     parameters.cache_ram_mib = 0  # a prompt cache outside the slots' own would grow without a bound we state
+    # Else each new request would throw away what idle slots hold, and the next turn of a conversation begin anew.
+    parameters.cache_idle_slots = False
+    # A slot is gone on with when it holds most of a prompt. At llama.cpp's tenth a stranger's short question, which
+    # begins with the same system prompt, would take the slot of a long conversation.
+    parameters.slot_prompt_similarity = SIMILARITY
     parameters.port = 0
     parameters.ui = parameters.endpoint_slots = False  # nobody looks there, and slots show prompts
     parameters.api_keys = [key]

@@ -313,3 +313,14 @@ class TestTranslating:
             }
         assert llama_cpp.ask("a\x00b \u2028", max_tokens=3).reason in {"stop", "length"}
         assert llama_cpp.engine.hosted.context_length == CONTEXT
+
+
+def test_the_next_turn_goes_on_with_the_last_one_whoever_asked_in_between(llama_cpp):
+    long = " ".join(f"Note {number}: the baker moved in spring." for number in range(12))
+    first = (ChatMessage("user", long),)
+    said = llama_cpp.ask(messages=first, max_tokens=2, temperature=0.0)
+    for stranger in range(2):
+        llama_cpp.ask(f"Somebody else, number {stranger}, says hello.", max_tokens=1)
+    second = (*first, ChatMessage("assistant", said.text), ChatMessage("user", "And then?"))
+    usage = llama_cpp.ask(messages=second, max_tokens=1, temperature=0.0).usage
+    assert usage.cached_tokens > 0.8 * usage.prompt_tokens
