@@ -1,5 +1,6 @@
 """The children of the product, and the address they share."""
 
+import importlib.util
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -60,9 +61,9 @@ def test_the_control_worker_trains_where_it_is_told_to():
 
 
 def test_it_can_train_where_the_libraries_are_installed(monkeypatch):
-    monkeypatch.setattr(stack.importlib.util, "find_spec", lambda name: None if name == "peft" else object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else object())
     assert not stack.can_train()
-    monkeypatch.setattr(stack.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     assert stack.can_train()
 
 
