@@ -122,9 +122,9 @@ def test_regenerate_gives_a_second_version_and_keeps_the_first(
     window.wait_finished()
     expect(window.reply.locator("[data-versions]")).to_be_hidden()
 
-    window.pick(smollm2)
     window.set(max_tokens="10")
-    window.reply.locator("[data-regenerate]").click()
+    window.reply.locator("[data-action=regenerate-with]").click()
+    window.page.locator(f"#models-dialog button[value='{smollm2}']").click()
     expect(window.reply.locator("[data-version-count]")).to_have_text("2 of 2")
     expect(window.reply).to_have_attribute("data-status", "finished")
     second = window.answer.inner_text()
