@@ -39,6 +39,8 @@ class TransformersOptions:
     """Of transformers, for example eager or flash_attention_2; empty is the engine's own, which batches best."""
     compile: bool = False
     """torch.compile on the parts that it can help."""
+    judge_sent_end: bool = False
+    """An answer goes on where it would end in mid-sentence."""
     revision: str = ""
     """Branch, tag or commit on the hub."""
     trust_remote_code: bool = False

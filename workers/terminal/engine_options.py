@@ -17,6 +17,7 @@ TRANSFORMERS = (
     "cpu_offload",
     "attn_implementation",
     "compile",
+    "judge_sent_end",
     "revision",
     "trust_remote_code",
 )
@@ -65,6 +66,7 @@ def _add_transformers_options(parser: ArgumentParser) -> None:
         ("--load-4bit", "Four bits a weight (bitsandbytes)."),
         ("--cpu-offload", "Keep in the machine's memory what does not fit on the GPU."),
         ("--compile", "torch.compile on the parts that it can help; needs a C++ compiler."),
+        ("--judge-sent-end", "Go on where an answer would end in mid-sentence."),
         ("--trust-remote-code", "Run Python files that lie beside the weights. They can do anything."),
     ):
         add(name, action="store_true", default=None, help=text)

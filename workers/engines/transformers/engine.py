@@ -25,8 +25,9 @@ from workers.engines.transformers.loop import BROKE_DOWN, Loop
 from workers.engines.transformers.probing import check_slots
 from workers.engines.transformers.prompts import Prompts
 from workers.engines.transformers.rows import Prompt, Row
-from workers.engines.transformers.sampling import Picker, Settings
+from workers.engines.transformers.sampling import Held, Picker, Settings
 from workers.engines.transformers.scoring import scored
+from workers.engines.transformers.sentences import WholeSentences
 from workers.engines.transformers.slots import SlotBatch
 from workers.engines.transformers.text import TokenBytes, TokenText
 from workers.protocol import (
@@ -115,6 +116,7 @@ class TransformersEngine:
         if options.compile:
             linears.compile_parts(self.model)
         self.lockstep = isinstance(batch, LockstepBatch)
+        self._whole_sentences = options.judge_sent_end
         self._adapters = tuple(name for name, _ in options.adapters)
         self._ends = self.prompts.ends(self.model)
         self._bytes = TokenBytes(self.tokenizer)
@@ -260,7 +262,7 @@ class TransformersEngine:
             meter.completion_tokens = len(prompt.prefix)
             return meter.finished(FinishReason.LENGTH)
         sampling = request.sampling
-        allow = self._guide.held_to(request.constraint) if self._guide and request.constraint else None
+        allow = self._held(request, prompt)
         picker = Picker(
             self._settings(sampling),
             seed=sampling.seed,
@@ -286,6 +288,13 @@ class TransformersEngine:
             strip=formatted and not request.prefix,
             naming=self._bytes if sampling.logprobs else None,
         )
+
+    def _held(self, request: GenerationRequest, prompt: Prompt) -> Held | None:
+        if request.constraint:
+            return self._guide.held_to(request.constraint) if self._guide else None
+        if self._whole_sentences:
+            return WholeSentences(self._ends, TokenText(self.tokenizer), prompt.prefix)
+        return None
 
     def _prompt(self, request: GenerationRequest) -> Prompt:
         if request.prompt is not None and not isinstance(request.prompt, str):

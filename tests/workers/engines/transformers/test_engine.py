@@ -261,3 +261,21 @@ def test_a_closed_engine_says_so(tmp_path):
     *_, last = events
     assert last.type == "finished"
     assert last.reason == "cancelled"
+
+
+def test_no_answer_ends_in_mid_sentence_where_the_operator_wants_that(tmp_path):
+    """The tiny decoder's first choice is made the end; a whole sentence never comes from it."""
+    folder = tiny_decoder(tmp_path, template=CHAT)
+    plain = by_transformers(folder, name="tiny")
+    first = Asked(plain).ask("Hello", temperature=0, max_tokens=1).text
+    ends = plain._ends
+    plain._ends = ends | set(plain.tokenizer(first, add_special_tokens=False).input_ids)
+    assert Asked(plain).ask("Hello", temperature=0, max_tokens=8).usage.completion_tokens == 1
+    plain.close()
+
+    patient = by_transformers(folder, name="tiny", judge_sent_end=True)
+    patient._ends = ends | set(patient.tokenizer(first, add_special_tokens=False).input_ids)
+    answer = Asked(patient).ask("Hello", temperature=0, max_tokens=8)
+    assert answer.usage.completion_tokens > 1
+    assert not answer.text.startswith(first)
+    patient.close()
