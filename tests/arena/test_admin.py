@@ -57,13 +57,13 @@ def test_it_shows_a_conversation_as_a_dialogue(admin_client, talk):
         "outcome": "worker_lost",
         "error_message": "The worker has stopped.",
     }
-    message = make_turn(talk, "And now?", "Fine", prompt_tokens=12, completion_tokens=34, first_token_seconds=0.25,
+    message = make_turn(talk, "And now?", "Sunny", prompt_tokens=12, completion_tokens=34, first_token_seconds=0.25,
                         total_seconds=1.5)  # fmt: skip
     make_reply(message, "", **failure)
 
     shown = admin_client.get(page("conversation_change", talk.pk)).content.decode()
 
-    places = [shown.index(text) for text in ("Hello yourself", "How are you?", "And now?", "Fine")]
+    places = [shown.index(text) for text in ("Hello yourself", "How are you?", "And now?", "Sunny")]
     assert places == sorted(places)
     for fact in ("12 + 34 tokens", "first token after 0.25 s", "1.50 s in all", "version 2 of 2",
                  "Failed: worker_lost", "The worker has stopped.", "no text"):  # fmt: skip

@@ -159,12 +159,18 @@ def test_ctrl_c_before_the_first_word_takes_the_message_back(talk, workers_clien
     assert notebook.notes == ["(stopped) The message was taken back."]
 
 
-def test_ctrl_c_ends_a_pipes_run_and_stops_the_answer(say, talk, workers_client):
+def test_ctrl_c_ends_a_pipes_run_and_stops_the_answer(talk, workers_client):
+    class Impatient(Notebook):
+        def answer(self, deltas):
+            for _ in deltas:
+                signal.raise_signal(signal.SIGINT)
+
     workers_client.host_script("parrot", "tokens=1000&rate=50")
-    timer = press_ctrl_c_after(0.5)
+    session = Session(
+        chat_model="parrot", talk=talk, sampling=Sampling(), style=Impatient("Count"), interactive=False
+    )
     with pytest.raises(KeyboardInterrupt):
-        say("Count")
-    timer.join()
+        session.run()
     workers_client.wait_idle(3)
     assert texts(talk) == []
 

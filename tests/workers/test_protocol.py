@@ -65,6 +65,7 @@ def test_it_writes_an_event_as_the_page_is_told():
         "reason": "length",
         "usage": {"prompt_tokens": 12, "completion_tokens": 34, "cached_tokens": 5},
         "timing": {"first_token": 0.25, "total": 1.5},
+        "stop_string": "",
     }
 
 
