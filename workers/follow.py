@@ -41,6 +41,8 @@ NEAR = 20
 CHECKS_BEFORE_GIVING_UP = 3
 # How long a follower waits for a broker that cannot be reached.
 BROKER_PATIENCE_SECONDS = 60.0
+# How long the reader of an event loop keeps its connection when nobody follows any more.
+LINGER_SECONDS = 30.0
 BLOCK_MS = int(LONGEST_BLOCK_SECONDS * 1000)
 EXPIRED = Failed(ErrorCode.EXPIRED, "This answer is no longer kept by the server.")
 GIVEN_UP = Failed(ErrorCode.DEADLINE, "The answer took too long and was given up.")
@@ -188,6 +190,9 @@ class FollowHub:
         self._reader: asyncio.Task[None] | None = None
         self._client: redis.asyncio.Redis | None = None
         """The reader's, while it runs."""
+        self._arrived: asyncio.Event | None = None
+        """What the reader waits for while there is nobody to read for. Not kept: it refers to the event loop, whose
+        end is the hub's."""
 
     async def follow(self, request_id: str, after: str = "") -> AsyncGenerator[Entry, None]:
         """See `workers.client.afollow`."""
@@ -215,6 +220,8 @@ class FollowHub:
         self._followers.setdefault(follower.request_id, set()).add(follower)
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read_all(), name="stream-follow-hub")
+        elif self._arrived is not None:
+            self._arrived.set()
         else:
             await self._wake()
 
@@ -239,7 +246,7 @@ class FollowHub:
         client = self._client = new_async_broker()
         well = True
         try:
-            while self._followers:
+            while await self._anybody():
                 try:
                     await self._read_once(client)
                     well = True
@@ -257,6 +264,19 @@ class FollowHub:
         finally:
             self._reader = self._client = None
             await client.aclose()
+
+    async def _anybody(self) -> bool:
+        """Whether somebody follows. Waits a while for the next one, whose request need not open a connection then."""
+        if not self._followers:
+            arrived = self._arrived = asyncio.Event()
+            try:
+                async with asyncio.timeout(LINGER_SECONDS):
+                    await arrived.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._arrived = None
+        return bool(self._followers)
 
     async def _read_once(self, client: redis.asyncio.Redis) -> None:
         # Who comes while this waits is not answered by it: the entries are from behind the places of these ones.

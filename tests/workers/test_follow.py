@@ -10,7 +10,7 @@ from redis.retry import Retry
 from tests.fakes import enter, heartbeat
 from tests.workers.support import hosted, make_request, text_of, wait_until
 from workers import client, connections, fleet, follow, ledger, streams
-from workers.connections import broker
+from workers.connections import broker, new_async_broker
 from workers.protocol import Delta, ErrorCode, Failed, Finished, FinishReason, Started, Waiting
 from workers.streams import StreamWriter
 
@@ -24,6 +24,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(follow, "FIRST_CHECK_SECONDS", 0.05)
     monkeypatch.setattr(follow, "CHECK_SECONDS", 0.1)
     monkeypatch.setattr(follow, "BLOCK_MS", 300)
+    monkeypatch.setattr(follow, "LINGER_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -386,6 +387,21 @@ class TestHub:
         await until(lambda: not readers(valkey))
         assert follow.hub()._reader is None
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "stream-follow-hub"]
+
+    async def test_the_next_follower_finds_its_connection_open(self, monkeypatch, valkey, writer):
+        monkeypatch.setattr(follow, "LINGER_SECONDS", 60)
+        opened = []
+
+        def opening():
+            opened.append(new_async_broker())
+            return opened[-1]
+
+        monkeypatch.setattr(follow, "new_async_broker", opening)
+        for name in ("a", "b", "c"):
+            await asyncio.to_thread(write_whole, writer, name, [name])
+            assert text_of(await collect(name)) == name
+            await until(lambda: follow.hub()._arrived is not None)
+        assert len(opened) == 1
 
     async def test_it_works_again_after_it_has_ended(self, valkey, writer):
         for name in ("a", "b"):
