@@ -10,12 +10,11 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from arena.benchmarks import fastchat
 from arena.ratings import bradley_terry, elo, intervals, separation, style
 from arena.ratings.arrays import Floats
 from arena.ratings.pairs import Outcomes, PairCounts
@@ -69,10 +68,12 @@ def measure(options: dict[str, Any], say: Say) -> bool:
         f"gradient {fit.gradient_norm:.1e} and {styled.fit.gradient_norm:.1e}; "
         f"{100 * tiers.separated_share():.0f} % of pairs told apart"
     )
-    theirs = dict(FASTCHAT_SECONDS)
-    module = None if options["no_fastchat"] else fastchat()
-    if module is not None:
-        theirs = beside(module, made, fit, say)
+    theirs: dict[str, float] = dict(FASTCHAT_SECONDS)
+    if fastchat.installed() and not options["no_fastchat"]:
+        found = fastchat.measured(options["battles"], options["models"])
+        gap = max(abs(fit.rating(name) - found["ratings"][name]) for name in fit.models)
+        say(f"FastChat: solve {found['plain']:.2f} s, ratings at most {gap:.3f} points from ours")
+        theirs = {name: found[name] for name in theirs}
     else:
         say("FastChat is not installed here: compared with its times as measured earlier on two cores.")
     holds = solve < SOLVE_LIMIT and fit.gradient_norm < 1e-8 and styled.fit.gradient_norm < 1e-8
@@ -122,33 +123,3 @@ def size_mib(made: Made) -> float:
         made.right,
     )
     return float(sum(array.nbytes for array in arrays)) / 2**20
-
-
-def fastchat() -> ModuleType | None:
-    """FastChat's module, when it and pandas are importable."""
-    try:
-        import_module("pandas")
-        return import_module("fastchat.serve.monitor.rating_systems")
-    except ImportError:
-        return None
-
-
-def beside(module: Any, made: Made, fit: bradley_terry.Fit, say: Say) -> dict[str, float]:
-    """FastChat's times on the same votes, and how far its ratings are from ours."""
-    names = np.array(made.votes.models)
-    frame = import_module("pandas").DataFrame(
-        {
-            "model_a": names[made.votes.left],
-            "model_b": names[made.votes.right],
-            "winner": np.array(["model_b", "tie", "model_a"])[(2 * made.votes.score).astype(int)],
-        }
-    )
-    keys = module.STYLE_CONTROL_ELEMENTS_V1
-    both = np.hstack([made.left, made.right]).astype(int).tolist()
-    frame["conv_metadata"] = [dict(zip(keys, row, strict=True)) for row in both]
-    ratings, plain = timed(lambda: module.compute_bt(frame), 1)
-    _, boot = timed(lambda: module.compute_bootstrap_bt(frame, 100), 1)
-    _, control = timed(lambda: module.compute_style_control(frame), 1)
-    gap = max(abs(fit.rating(name) - ratings[name]) for name in fit.models)
-    say(f"FastChat: solve {plain:.2f} s, ratings at most {gap:.3f} points from ours")
-    return {"bootstrap": boot, "style": control}
