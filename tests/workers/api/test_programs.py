@@ -1,8 +1,10 @@
 """Programs made for OpenAI, as they are: one journey each. Only the base URL and the key are ours."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -90,3 +92,32 @@ def test_the_calls_that_fastchat_documents_are_answered(live, path, body, kind):
     answer = json.loads(subprocess.run(command, capture_output=True, timeout=90, check=True).stdout)
 
     assert answer["object"] == kind
+
+
+def test_the_program_that_fastchat_documents_runs(live):
+    """That of its `docs/openai_api.md` for the `openai` package: the module itself is the client."""
+    program = """
+import os, openai
+openai.api_key = os.environ["KEY"]
+openai.base_url = os.environ["ADDRESS"] + "/"
+completion = openai.completions.create(model="parrot", prompt="Once upon a time", max_tokens=64)
+print(completion.choices[0].text)
+chat = openai.chat.completions.create(
+    model="parrot", messages=[{"role": "user", "content": "Hello! What is your name?"}]
+)
+print(chat.choices[0].message.content)
+stream = openai.chat.completions.create(
+    model="parrot", messages=[{"role": "user", "content": "Hello! What is your name?"}], stream=True
+)
+print("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices))
+"""
+    environment = {**os.environ, "KEY": live.keys["alice"], "ADDRESS": live.base_url}
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        timeout=90,
+        check=True,
+        text=True,
+    )
+    assert said.stdout.splitlines() == ["Once upon a time", *["Hello! What is your name?"] * 2]
