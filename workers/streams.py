@@ -49,6 +49,9 @@ START = "0"
 # Number of the last entry when somebody else than the attempt's worker ends it: above all that the worker may write,
 # and exact in a Lua number.
 OUTSIDE = 10**15
+# Streams that are computed on the processor share it, so each has fewer tokens to send the more of them there are.
+PER_STREAM_ON_PROCESSOR = 0.01
+MOST_ON_PROCESSOR = 0.2
 # Seconds between two attempts to write what the broker did not take.
 RETRY_SECONDS = 0.2
 
@@ -191,15 +194,15 @@ class StreamWriter:
 
     @property
     def interval(self) -> float:
-        """Seconds between two flushes: 80 ms for one stream, 90 ms from 100 on; 120 ms on the processor.
+        """Seconds between two flushes: 80 ms for one stream, 90 ms from 100 on; 120 to 200 ms on the processor.
 
         A flush takes about 2 ms of processor time on its way to a reader, which a model that computes on all cores
         lacks twice: while one of its threads waits for a core, the others wait for that thread.
 
         95 % of the gaps a reader sees must stay under 150 ms, so the cap leaves room for the way to the page.
         """
-        if any(stream.on_processor for stream in self._open):
-            return self._on_processor
+        if computing := sum(stream.on_processor for stream in self._open):
+            return min(MOST_ON_PROCESSOR, self._on_processor + PER_STREAM_ON_PROCESSOR * (computing - 1))
         return min(self._cap, self._floor + self._per_stream * len(self._open))
 
     def open(

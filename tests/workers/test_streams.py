@@ -192,7 +192,13 @@ class TestPace:
         quick = writer.open("quick", 1, fail_if_lost)
         slow = writer.open("slow", 1, fail_if_lost, on_processor=True)
         assert writer.interval == pytest.approx(0.12)
-        writer.append(slow, STOP)
+        others = [writer.open(f"r{number}", 1, fail_if_lost, on_processor=True) for number in range(20)]
+        assert writer.interval == pytest.approx(0.2)
+        for stream in (slow, *others[3:]):
+            writer.append(stream, STOP)
+        wait_until(lambda: writer.interval == pytest.approx(0.14))
+        for stream in others[:3]:
+            writer.append(stream, STOP)
         wait_until(lambda: writer.interval == pytest.approx(0.0801))
         writer.append(quick, STOP)
 
