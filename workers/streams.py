@@ -201,9 +201,11 @@ class StreamWriter:
 
         95 % of the gaps a reader sees must stay under 150 ms, so the cap leaves room for the way to the page.
         """
-        if computing := sum(stream.on_processor for stream in self._open):
+        with self._flushed:  # others open streams meanwhile
+            count, computing = len(self._open), sum(stream.on_processor for stream in self._open)
+        if computing:
             return min(MOST_ON_PROCESSOR, self._on_processor + PER_STREAM_ON_PROCESSOR * (computing - 1))
-        return min(self._cap, self._floor + self._per_stream * len(self._open))
+        return min(self._cap, self._floor + self._per_stream * count)
 
     def open(
         self, request_id: str, attempt: int, on_lost: Callable[[], None], *, on_processor: bool = False

@@ -1,5 +1,6 @@
 import json
 import logging
+import sys
 import threading
 import time
 
@@ -201,6 +202,24 @@ class TestPace:
             writer.append(stream, STOP)
         wait_until(lambda: writer.interval == pytest.approx(0.0801))
         writer.append(quick, STOP)
+
+    def test_streams_may_come_while_the_writer_thinks_of_its_pace(self, writer):
+        for number in range(300):
+            writer.open(f"r{number}", 1, fail_if_lost, on_processor=True)
+        before, done = sys.getswitchinterval(), threading.Event()
+
+        def come():
+            for number in range(3000):
+                writer.open(f"s{number}", 1, fail_if_lost, on_processor=True)
+            done.set()
+
+        sys.setswitchinterval(1e-6)
+        try:
+            threading.Thread(target=come).start()
+            while not done.is_set():
+                assert writer.interval == pytest.approx(0.2)
+        finally:
+            sys.setswitchinterval(before)
 
     def test_lost_and_released_streams_are_no_longer_open(self, valkey, writer):
         streams.take_over(valkey, "lost", 2)
