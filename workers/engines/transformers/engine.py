@@ -5,11 +5,10 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -49,6 +48,8 @@ from workers.protocol import (
 )
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DEFAULT_SLOTS = 16
 # A slot's K/V are reserved for its whole context, so the checkpoint's own (often 131,072) is not the default.
@@ -167,13 +168,14 @@ class TransformersEngine:
     ) -> Generator[StreamEvent, None, None]:
         meter = Meter()
         try:
-            row = self._row(request, stop, meter, adapter)
+            prompt = self._prompt(request)
+            row = self._row(request, prompt, stop, meter, adapter)
         except RefusedError as refusal:
             yield meter.failed(refusal.code, refusal.message, refusal.param)
             return
         try:
             if request.echo and not request.prefix:
-                yield self._echo(request, meter, adapter)
+                yield self._echo(request, prompt.ids, meter, adapter)
             if isinstance(row, Finished):
                 yield row
                 return
@@ -252,10 +254,9 @@ class TransformersEngine:
         return LockstepBatch(self.model, slots=slots, pad=0 if pad is None else pad)
 
     def _row(
-        self, request: GenerationRequest, stop: StopSignal, meter: Meter, adapter: str
+        self, request: GenerationRequest, prompt: Prompt, stop: StopSignal, meter: Meter, adapter: str
     ) -> Row | Finished:
         """The request as a row, or how it ended already. Raises `RefusedError`."""
-        prompt = self._prompt(request)
         meter.prompt_tokens = len(prompt.ids)
         limit = self._limit(request, prompt)
         if len(prompt.prefix) >= limit:
@@ -341,24 +342,15 @@ class TransformersEngine:
             )
         )
 
-    def _echo(self, request: GenerationRequest, meter: Meter, adapter: str) -> Delta:
+    def _echo(self, request: GenerationRequest, ids: list[int], meter: Meter, adapter: str) -> Delta:
         """The prompt as the first words of the reply, each token with its likelihood where that was asked for."""
         if not request.sampling.logprobs:
             return meter.delta(self._echoed(request))
-        ids, batch = self._prompt(request).ids, self._batch_of_loop
 
-        def logits(first: int, last: int) -> Future[torch.Tensor]:
-            if batch is None:
-                raise RuntimeError("the engine is closed")
-            return self._loop.between_steps(lambda: batch.logits(ids, first, last, adapter=adapter))
+        def logits(first: int, last: int) -> torch.Tensor:
+            return self._between_steps(lambda batch: batch.logits(ids, first, last, adapter=adapter))
 
-        try:
-            told = tuple(scored(ids, logits, self._bytes, request.sampling.top_logprobs))
-        except RuntimeError:
-            raise
-        except Exception as error:
-            logger.error("The scoring of a prompt broke down: %s", type(error).__name__)
-            raise RefusedError(BROKE_DOWN, code=ErrorCode.ENGINE_FAILURE) from None
+        told = tuple(scored(ids, logits, self._bytes, request.sampling.top_logprobs))
         return meter.delta(self._echoed(request), logprobs=told)
 
     def _echoed(self, request: GenerationRequest) -> str:
@@ -383,15 +375,20 @@ class TransformersEngine:
         return ids
 
     def _vectors(self, texts: list[list[int]], adapter: str) -> list[torch.Tensor]:
+        return self._between_steps(lambda batch: batch.embed(texts, adapter=adapter))
+
+    def _between_steps(self, act: Callable[[SlotBatch | LockstepBatch], T]) -> T:
+        """What the model is asked beside its replies. Raises `RuntimeError` when it has been unloaded."""
         batch = self._batch_of_loop
-        assert batch is not None
-        future = self._loop.between_steps(lambda: batch.embed(texts, adapter=adapter))
+        if batch is None:
+            raise RuntimeError("the engine is closed")
+        future = self._loop.between_steps(lambda: act(batch))
         try:
-            vectors: list[torch.Tensor] = future.result()
+            found: T = future.result()
         except Exception as error:
-            logger.error("An embedding broke down: %s", type(error).__name__)
+            logger.error("What was asked beside the replies broke down: %s", type(error).__name__)
             raise RefusedError(BROKE_DOWN, code=ErrorCode.ENGINE_FAILURE) from None
-        return vectors
+        return found
 
     def _check_ids(self, ids: Sequence[int], param: str) -> None:
         size = len(self.tokenizer)

@@ -4,7 +4,6 @@ Likelihood tasks of lm-evaluation-harness (`local-completions`) are made of noth
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 
 import torch
@@ -16,7 +15,7 @@ from workers.protocol import TokenLogprob
 # their steps in between.
 SCORED_AT_ONCE = 256
 
-Logits = Callable[[int, int], "Future[torch.Tensor]"]
+Logits = Callable[[int, int], torch.Tensor]
 """(first, last) → the logits behind each token of `ids[first:last]`, (last − first, vocabulary)."""
 
 
@@ -28,7 +27,7 @@ def scored(ids: Sequence[int], logits: Logits, names: TokenBytes, top: int) -> I
     yield replace(names.told(ids[0], 0.0, ()), logprob=None)
     for first in range(0, len(ids) - 1, SCORED_AT_ONCE):
         last = min(first + SCORED_AT_ONCE, len(ids) - 1)
-        likelihoods = torch.log_softmax(logits(first, last).result().float(), dim=-1)
+        likelihoods = torch.log_softmax(logits(first, last).float(), dim=-1)
         targets = torch.tensor(ids[first + 1 : last + 1], device=likelihoods.device)
         own = likelihoods.gather(1, targets[:, None])[:, 0].tolist()
         best = likelihoods.topk(min(top, likelihoods.shape[-1]))

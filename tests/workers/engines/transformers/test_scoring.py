@@ -74,9 +74,10 @@ def test_others_are_answered_while_a_long_prompt_is_scored(engine, monkeypatch):
     assert engine.ask("Hello", max_tokens=3).reason in ("stop", "length")
 
 
-def test_a_prompt_whose_scoring_breaks_down_fails_alone(engine, monkeypatch):
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError], ids=["ours", "as torch raises"])
+def test_a_prompt_whose_scoring_breaks_down_fails_alone(engine, monkeypatch, kind):
     def broken(*_, **__):
-        raise ValueError("no such layer")
+        raise kind("no such layer")
 
     with monkeypatch.context() as patch:
         patch.setattr(engine.engine._batch_of_loop, "logits", broken)
@@ -85,4 +86,5 @@ def test_a_prompt_whose_scoring_breaks_down_fails_alone(engine, monkeypatch):
         last = list(run(engine.engine, request, StopSignal()))[-1]
     assert isinstance(last, Failed)
     assert "no such layer" not in last.message
+    assert "unloaded" not in last.message
     assert engine.answer(make_request("Hello", max_tokens=2)).reason in ("stop", "length")
