@@ -161,7 +161,7 @@ REQUEST: Final = body(
         "metadata": LABELS,
     },
     required=["model", "input"],
-    without_effect=protocol.WITHOUT_EFFECT,
+    without_effect=chat_protocol.WITHOUT_EFFECT,
     unsupported=protocol.UNSUPPORTED,
 )
 COUNT: Final = body(ASKED, required=["model", "input"], unsupported=protocol.UNSUPPORTED_IN_COUNT)

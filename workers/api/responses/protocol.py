@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from workers.api import metadata
 from workers.api.chat import tools as chat_tools
-from workers.api.chat.protocol import EFFORTS, LENGTH, LONGEST_MODEL, NUMBERS
+from workers.api.chat.protocol import EFFORTS, LENGTH, LONGEST_MODEL, NUMBERS, WITHOUT_EFFECT
 from workers.api.errors import InvalidParameter
 from workers.api.fields import Fields, items, neutral_only, text
 from workers.api.responses.items import parse as parse_items
@@ -24,14 +24,6 @@ COUNTED: Final = frozenset(
 HONOURED: Final = COUNTED | {
     "stream", "stream_options", "store", "background", "max_output_tokens", "temperature", "top_p", "metadata",
 }  # fmt: skip
-WITHOUT_EFFECT: Final[dict[str, tuple[type, str]]] = {
-    "prompt_cache_key": (str, "a hint; the prefix cache needs none"),
-    "prompt_cache_options": (dict, "a hint; the prefix cache needs none"),
-    "prompt_cache_retention": (str, "a hint; the prefix cache needs none"),
-    "safety_identifier": (str, "names the caller's own user for abuse reports"),
-    "service_tier": (str, "OpenAI, too, may serve any tier as the default one"),
-    "user": (str, "names the caller's own user for abuse reports"),
-}
 UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {
     "context_management": ([],),
     "conversation": (),
