@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,21 @@ class LiveServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def state(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_test/state", timeout=5) as answer:
-            state: dict[str, Any] = json.load(answer)
-            return state
+        state: dict[str, Any] = self._ask("state")
+        return state
+
+    @contextmanager
+    def keeping_alive_after(self, seconds: float) -> Iterator[None]:
+        """Streams that are silent for so long get their headers and a comment, and their errors as events."""
+        before = self._ask(f"keep-alive/{seconds}")
+        try:
+            yield
+        finally:
+            self._ask(f"keep-alive/{before}")
+
+    def _ask(self, what: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_test/{what}", timeout=60) as answer:
+            return json.load(answer)
 
     def wait_for(self, condition: Callable[[dict[str, Any]], Any], seconds: float = 5.0) -> Any:
         """Wait until `condition` of the server's state is true, and return what it returned."""

@@ -3,7 +3,8 @@
     python -m tests.workers.api.liveserver FOLDER REDIS_URL
 
 Prints one line of JSON (`port`, `keys`) when it answers and lives until its standard input closes.
-`GET /_test/state` tells what a test cannot see from outside.
+`GET /_test/state` tells what a test cannot see from outside, `GET /_test/keep-alive/SECONDS` sets the silence that a
+stream bears before its headers go out with a comment.
 """
 
 import json
@@ -86,12 +87,15 @@ def _serve(keys: dict[str, str], workers: Any) -> None:
     from twisted.internet import reactor
 
     from chatsite.asgi import application
+    from workers.api import sse
 
     async def observable(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"] == "/_test/state":
-            headers = [(b"content-type", b"application/json")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": json.dumps(workers.observed()).encode()})
+        path = scope.get("path", "") if scope["type"] == "http" else ""
+        if path == "/_test/state":
+            await _answer(send, workers.observed())
+        elif path.startswith("/_test/keep-alive/"):
+            before, sse.KEEP_ALIVE_AFTER = sse.KEEP_ALIVE_AFTER, float(path.rpartition("/")[2])
+            await _answer(send, before)
         else:
             await application(scope, receive, send)
 
@@ -111,6 +115,12 @@ def _serve(keys: dict[str, str], workers: Any) -> None:
     threading.Thread(target=stop_with_parent, daemon=True).start()
     server.run()
     workers.close()
+
+
+async def _answer(send: Any, content: Any) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(content).encode()})
 
 
 if __name__ == "__main__":
