@@ -92,7 +92,9 @@ def prompts(count: int, seed: int) -> list[str]:
 
 def measure(plan: Plan, say: Callable[[str], None]) -> bool:
     """Print a row for each way; whether the engine meets all targets."""
-    import torch
+    from workers.engines.transformers import loading  # noqa: F401 - before torch: it says how long threads spin
+
+    import torch  # isort: skip
 
     torch.set_num_threads(plan.threads)
     results: dict[tuple[str, int], list[Measured]] = {}
@@ -104,13 +106,21 @@ def measure(plan: Plan, say: Callable[[str], None]) -> bool:
             say(f"{round_} of {plan.rounds} rounds, for the time: --minutes allows more.")
             break
         for name, make in _sides(plan).items():
-            with make() as runner:
-                runner(prompts(1, 0), 4)  # warm
-                for concurrency in plan.concurrencies:
-                    asked = prompts(concurrency, seed=100 * round_ + concurrency)
-                    results.setdefault((name, concurrency), []).append(runner(asked, plan.tokens))
+            # In a thread of its own that ends: OpenMP's helpers of each thread that computed would slow down the next.
+            with ThreadPoolExecutor(1) as alone:
+                for concurrency, measured in alone.submit(_round, plan, make, round_).result().items():
+                    results.setdefault((name, concurrency), []).append(measured)
             gc.collect()
     return _report(plan, results, say)
+
+
+def _round(plan: Plan, make: Callable[[], Any], number: int) -> dict[int, Measured]:
+    with make() as runner:
+        runner(prompts(1, 0), 4)  # warm
+        return {
+            concurrency: runner(prompts(concurrency, seed=100 * number + concurrency), plan.tokens)
+            for concurrency in plan.concurrencies
+        }
 
 
 def _report(plan: Plan, results: dict[tuple[str, int], list[Measured]], say: Callable[[str], None]) -> bool:

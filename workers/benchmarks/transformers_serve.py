@@ -78,7 +78,15 @@ def serving(checkpoint: str, *, python: str, threads: int) -> Iterator[Serving]:
     command = [python, "-c", START, "serve", checkpoint, *SETTINGS, "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            ["/usr/bin/env", f"OMP_NUM_THREADS={threads}", "HF_HUB_OFFLINE=1", *command],
+            # Without the engine's own setting, which children inherit.
+            [
+                "/usr/bin/env",
+                "-u",
+                "GOMP_SPINCOUNT",
+                f"OMP_NUM_THREADS={threads}",
+                "HF_HUB_OFFLINE=1",
+                *command,
+            ],
             stdout=log,
             stderr=log,
         )

@@ -4,8 +4,10 @@ import base64
 import contextlib
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -463,9 +465,14 @@ def _encoded(vector: torch.Tensor, dimensions: int | None) -> str:
 
 
 def load_engine(name: str, checkpoint: str, path: Path, **arguments: Any) -> TransformersEngine:
-    """The engine, or an `EngineError` in one sentence whatever went wrong."""
+    """The engine, or an `EngineError` in one sentence whatever went wrong.
+
+    It is loaded in a thread of its own that ends: OpenMP keeps helpers for each thread that ever computed in parallel,
+    and once there are more of them than cores, all go to sleep between two operations at once. With those of the thread
+    that loads left behind, the loop's took twice as long for a step.
+    """
     try:
-        return TransformersEngine(name, checkpoint, path, **arguments)
+        return _in_a_thread_that_ends(lambda: TransformersEngine(name, checkpoint, path, **arguments))
     except EngineError:
         raise
     except Exception as error:
@@ -473,3 +480,19 @@ def load_engine(name: str, checkpoint: str, path: Path, **arguments: Any) -> Tra
         raise EngineError(
             f"{checkpoint} cannot be run ({type(error).__name__}: {str(error)[:200]})."
         ) from error
+
+
+def _in_a_thread_that_ends(act: Callable[[], T]) -> T:
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(act())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # A daemon, so that Ctrl-C need not wait for the end of a long load.
+    thread = threading.Thread(target=run, name="load", daemon=True)
+    thread.start()
+    thread.join()
+    return future.result()

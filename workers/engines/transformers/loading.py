@@ -17,9 +17,10 @@ import psutil
 from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import EngineError
 
-# As for llama.cpp: threads that wait for each other soon sleep. libgomp reads it when torch loads it.
+# How long threads wait for each other's next operation before they sleep. libgomp reads it when torch loads it. A step
+# has hundreds of parallel operations microseconds apart: what was measured is in docs/design/transformers-engine.md.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "200")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 try:
     import torch

@@ -135,6 +135,7 @@ class Step:
         self._single = [segment for segment in segments if segment.length == 1 and cache is not None]
         self._longer = [segment for segment in segments if segment.length > 1 or cache is None]
         self._groups = together([(s.slot, s.past + 1, s.begin) for s in self._single])
+        self._spans = [_span(group.rows) for group in self._groups]
         self._masks: dict[tuple[int, int], torch.Tensor | None] = {}
         if cache is not None:
             self.places = torch.tensor(
@@ -183,7 +184,8 @@ class Step:
         slots = slice(group.taken[0], group.taken[0] + 1) if len(group.rows) == 1 else slice(0, group.slots)
         keys, values = self._cache.read(layer, slots, group.length)
         rows, many, kv_heads = keys.shape[0], query.shape[1] // keys.shape[1], keys.shape[1]
-        mine = query[0, :, group.rows].transpose(0, 1)  # (rows, heads, size)
+        places = self._spans[number]
+        mine = query[0, :, places].transpose(0, 1)  # (rows, heads, size)
         if rows != len(group.rows):  # a slot in between is free, or reads a prompt: it attends for nobody
             spread = mine.new_zeros(rows, *mine.shape[1:])
             spread[group.taken] = mine
@@ -196,7 +198,7 @@ class Step:
             attn_mask=self._mask_together(number, group, rows, window),
             scale=scaling,
         ).reshape(rows, kv_heads * many, -1)
-        result[group.rows] = answer if rows == len(group.rows) else answer[group.taken]
+        result[places] = answer if rows == len(group.rows) else answer[group.taken]
 
     def _mask_together(self, number: int, group: Together, rows: int, window: int) -> torch.Tensor | None:
         """(rows, 1, 1, length), the same for all layers of one kind; None where all is seen."""
@@ -245,6 +247,12 @@ class Step:
             scale=scaling,
         )
         result[part] = answer.reshape(kv_heads * many, segment.length, -1).transpose(0, 1)
+
+
+def _span(places: list[int]) -> list[int] | slice:
+    """A view instead of a copy where the places follow each other, as they nearly always do."""
+    whole = range(places[0], places[0] + len(places))
+    return slice(whole.start, whole.stop) if places == list(whole) else places
 
 
 def causal_mask(length: int, past: int, window: int, dtype: torch.dtype) -> torch.Tensor:

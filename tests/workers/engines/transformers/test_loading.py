@@ -1,6 +1,7 @@
 """Checkpoints of every kind, and what is said about those that cannot be loaded."""
 
 import json
+import threading
 
 import psutil
 import pytest
@@ -137,6 +138,20 @@ def test_weights_that_cannot_be_run_are_told_from_those_that_can(tmp_path):
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install '.[hf]'")
     # Four bits come in blocks of 64, and this one's layers have 32 inputs.
     assert "cannot be run" in refused(tiny_decoder(tmp_path, template=CHAT), load_4bit=True)
+
+
+def test_the_thread_that_loads_ends_and_takes_its_helpers_along(folder, monkeypatch):
+    loaders = []
+    as_ever = loading.load
+
+    def load_and_note(*arguments, **options):
+        loaders.append(threading.current_thread())
+        return as_ever(*arguments, **options)
+
+    monkeypatch.setattr(loading, "load", load_and_note)
+    engine = by_transformers(folder)
+    engine.close()
+    assert [thread.is_alive() for thread in loaders] == [False]
 
 
 def test_a_gguf_file_is_read(tmp_path):

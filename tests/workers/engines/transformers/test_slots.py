@@ -15,7 +15,7 @@ from workers.engines.transformers import probing  # noqa: E402
 from workers.engines.transformers.probing import _NoText, check_slots  # noqa: E402
 from workers.engines.transformers.rows import Prompt, Row  # noqa: E402
 from workers.engines.transformers.sampling import Picker, Settings  # noqa: E402
-from workers.engines.transformers.slots import ATTENTION, SlotBatch, causal_mask, lazy_zeros, together  # noqa: E402
+from workers.engines.transformers.slots import ATTENTION, SlotBatch, _span, causal_mask, lazy_zeros, together  # noqa: E402
 
 INF = float("inf")
 
@@ -193,6 +193,13 @@ class TestTogether:
 
     def test_nobody_is_no_call(self):
         assert together([]) == []
+
+    @pytest.mark.parametrize(
+        ("places", "span"),
+        [([0, 1, 2], slice(0, 3)), ([4], slice(4, 5)), ([0, 2, 1, 3], [0, 2, 1, 3]), ([0, 2], [0, 2])],
+    )
+    def test_places_that_follow_each_other_are_a_view(self, places, span):
+        assert _span(places) == span
 
 
 def test_the_mask_hides_what_comes_later_and_what_is_out_of_the_window():
