@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from workers.api import fields, metadata
+
 Schema: TypeAlias = dict[str, Any]
 
 JSON: Final = "application/json"
@@ -24,6 +26,18 @@ OBJECT: Final[Schema] = {"type": "object"}
 SECONDS: Final[Schema] = {"type": "integer", "description": "Unix time, in seconds."}
 MAYBE_SECONDS: Final[Schema] = {"type": ["integer", "null"], "description": "Unix time, in seconds."}
 MAYBE_STRING: Final[Schema] = {"type": ["string", "null"]}
+MODEL: Final[Schema] = {
+    "type": "string",
+    "maxLength": fields.LONGEST_MODEL,
+    "description": "A chat model's name or alias, as GET /v1/models lists them.",
+}
+LABELS: Final[Schema] = {
+    "type": "object",
+    "maxProperties": metadata.MOST_PAIRS,
+    "propertyNames": {"maxLength": metadata.LONGEST_NAME},
+    "additionalProperties": {"type": "string", "maxLength": metadata.LONGEST_VALUE},
+    "description": "Your own labels of what is kept.",
+}
 
 _NAMES: Final[dict[type, str]] = {
     str: "string",

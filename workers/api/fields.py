@@ -9,9 +9,11 @@ import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from workers.api.errors import InvalidParameter
+
+LONGEST_MODEL: Final = 200  # characters of a chat model's name, wherever one is asked for
 
 
 class Whole(TypedDict):

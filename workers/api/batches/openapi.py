@@ -3,9 +3,9 @@
 from typing import Final
 
 from workers.api.batches import protocol
-from workers.api.chat.openapi import LABELS
 from workers.api.describing import (
     INTEGER,
+    LABELS,
     MAYBE_SECONDS,
     MAYBE_STRING,
     OBJECT,

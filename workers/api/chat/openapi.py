@@ -2,12 +2,14 @@
 
 from typing import Any, Final
 
-from workers.api import metadata, schemas
+from workers.api import schemas
 from workers.api.chat import messages, protocol, tools
 from workers.api.describing import (
     BOOLEAN,
     INTEGER,
+    LABELS,
     MAYBE_STRING,
+    MODEL,
     OBJECT,
     SECONDS,
     STRING,
@@ -28,19 +30,6 @@ from workers.api.describing import (
     said,
 )
 from workers.api.describing import deleted as deleted_object
-
-MODEL: Final[Schema] = {
-    "type": "string",
-    "maxLength": protocol.LONGEST_MODEL,
-    "description": "A chat model's name or alias, as GET /v1/models lists them.",
-}
-LABELS: Final[Schema] = {
-    "type": "object",
-    "maxProperties": metadata.MOST_PAIRS,
-    "propertyNames": {"maxLength": metadata.LONGEST_NAME},
-    "additionalProperties": {"type": "string", "maxLength": metadata.LONGEST_VALUE},
-    "description": "Your own labels of what is kept.",
-}
 
 # --- messages --------------------------------------------------------------------------------------------------
 

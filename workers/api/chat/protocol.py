@@ -12,12 +12,11 @@ from typing import Any, Final
 from workers.api import metadata
 from workers.api.chat import messages, tools
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Bounds, Fields, Whole, items, neutral_only, text
+from workers.api.fields import LONGEST_MODEL, Bounds, Fields, Whole, items, neutral_only, text
 from workers.protocol import ChatMessage, Constraint, Sampling, Tool, ToolChoice
 
 MOST_STOPS: Final = 4
 LONGEST_STOP: Final = 256
-LONGEST_MODEL: Final = 200
 MOST_TOKENS: Final = 2**31 - 1
 MOST_CHOICES: Final = 16
 MOST_TOP_LOGPROBS: Final = 20

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from workers.api.chat.openapi import LENGTH, MODEL, RESPONSE_FORMAT, SAMPLING, STREAM_OPTIONS
+from workers.api.chat.openapi import LENGTH, RESPONSE_FORMAT, SAMPLING, STREAM_OPTIONS
 from workers.api.chat.protocol import CHOICES, MOST_TOKENS
 from workers.api.completions import protocol
 from workers.api.describing import (
     BOOLEAN,
     INTEGER,
+    MODEL,
     OBJECT,
     SECONDS,
     STRING,

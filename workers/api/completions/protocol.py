@@ -9,7 +9,6 @@ from workers.api import sse
 from workers.api.chat.answers import Choice, finish_reason, total_usage, usage_object
 from workers.api.chat.protocol import (
     CHOICES,
-    LONGEST_MODEL,
     MOST_TOKENS,
     SAMPLING,
     include_usage,
@@ -17,7 +16,7 @@ from workers.api.chat.protocol import (
 )
 from workers.api.chat.tools import read_format
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, items, text
+from workers.api.fields import LONGEST_MODEL, Fields, items, text
 from workers.protocol import Constraint, Delta, Finished, Sampling, TokenLogprob, Usage
 
 MOST_PROMPTS: Final = 128

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from workers.api.chat.openapi import MODEL
 from workers.api.completions.openapi import inputs
 from workers.api.describing import (
     INTEGER,
+    MODEL,
     NUMBER,
     STRING,
     Operation,

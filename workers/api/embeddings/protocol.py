@@ -5,10 +5,9 @@ from array import array
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from workers.api.chat.protocol import LONGEST_MODEL
 from workers.api.completions.protocol import Prompt, read_inputs
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, Whole, text
+from workers.api.fields import LONGEST_MODEL, Fields, Whole, text
 
 MOST_INPUTS: Final = 2048
 """OpenAI's."""

@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from workers.api.chat.openapi import JSON_SCHEMA, MODEL, TOOL_NAME
+from workers.api.chat.openapi import JSON_SCHEMA, TOOL_NAME
 from workers.api.chat.protocol import LENGTH, LONGEST_STOP
 from workers.api.chat.tools import LONGEST_DESCRIPTION, MOST_TOOLS
 from workers.api.describing import (
     BOOLEAN,
     INTEGER,
     MAYBE_STRING,
+    MODEL,
     OBJECT,
     STRING,
     Operation,

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from workers.api import pictures, schemas
 from workers.api.chat import tools as openai_tools
-from workers.api.chat.protocol import LENGTH, LONGEST_MODEL, LONGEST_STOP, MOST_TOKENS
+from workers.api.chat.protocol import LENGTH, LONGEST_STOP, MOST_TOKENS
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Bounds, Fields, Whole, items, kind, neutral_only, text
+from workers.api.fields import LONGEST_MODEL, Bounds, Fields, Whole, items, kind, neutral_only, text
 from workers.protocol import ChatMessage, Constraint, Role, Sampling, Tool, ToolCall, ToolChoice
 
 MOST_MESSAGES: Final = 4096

@@ -16,6 +16,7 @@ from workers.api.describing import (
     obj,
     ref,
 )
+from workers.api.fields import LONGEST_MODEL
 from workers.api.moderations import protocol
 
 _INPUT: Final[Schema] = {"type": "string", "maxLength": protocol.LONGEST_INPUT}
@@ -34,7 +35,7 @@ REQUEST: Final = body(
                 maxItems=protocol.MOST_INPUTS,
             ),
         ),
-        "model": {"type": "string", "maxLength": protocol.LONGEST_MODEL, "description": "There is one."},
+        "model": {"type": "string", "maxLength": LONGEST_MODEL, "description": "There is one."},
     },
     required=["input"],
 )  # fmt: skip

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, items, text
+from workers.api.fields import LONGEST_MODEL, Fields, items, text
 
 MODEL: Final = "chatsite-moderation"
 MOST_INPUTS: Final = 128
 LONGEST_INPUT: Final = 200_000  # characters
-LONGEST_MODEL: Final = 200
 HONOURED: Final = frozenset({"input", "model"})
 
 # OpenAI's, so that its clients find what they read. A word list knows none of them: what it finds is `policy`.

@@ -4,12 +4,14 @@ from typing import Final
 
 from workers.api.chat import protocol as chat_protocol
 from workers.api.chat import tools as chat_tools
-from workers.api.chat.openapi import JSON_SCHEMA, LABELS, LENGTH, MODEL, TOOL_NAME
+from workers.api.chat.openapi import JSON_SCHEMA, LENGTH, TOOL_NAME
 from workers.api.describing import (
     BOOLEAN,
     INTEGER,
+    LABELS,
     MAYBE_SECONDS,
     MAYBE_STRING,
+    MODEL,
     OBJECT,
     SECONDS,
     STRING,

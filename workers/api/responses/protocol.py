@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from workers.api import metadata
 from workers.api.chat import tools as chat_tools
-from workers.api.chat.protocol import EFFORTS, LENGTH, LONGEST_MODEL, NUMBERS, WITHOUT_EFFECT
+from workers.api.chat.protocol import EFFORTS, LENGTH, NUMBERS, WITHOUT_EFFECT
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, items, neutral_only, text
+from workers.api.fields import LONGEST_MODEL, Fields, items, neutral_only, text
 from workers.api.responses.items import parse as parse_items
 from workers.protocol import Constraint, Sampling, Tool, ToolChoice
 

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from workers.api.chat.openapi import MESSAGES, MODEL, TOOL
+from workers.api.chat.openapi import MESSAGES, TOOL
 from workers.api.chat.tools import MOST_TOOLS
 from workers.api.completions.openapi import TOKEN
 from workers.api.describing import (
     BOOLEAN,
     INTEGER,
+    MODEL,
     STRING,
     Operation,
     array,

@@ -3,10 +3,9 @@
 from typing import Any, Final
 
 from workers.api.chat import messages, tools
-from workers.api.chat.protocol import LONGEST_MODEL
 from workers.api.completions.protocol import read_inputs
 from workers.api.errors import InvalidParameter
-from workers.api.fields import Fields, Whole, items, text
+from workers.api.fields import LONGEST_MODEL, Fields, Whole, items, text
 from workers.protocol import DetokenizeRequest, Tokenized, TokenizeRequest
 
 MOST_CHECKED: Final = 128
