@@ -5,6 +5,7 @@ Every option has an environment variable. `bin/up` hands its options on as those
 """
 
 import argparse
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Options:
     no_training: bool = False
     demo: bool = False
     workers: int | None = None
+    idle_unload: float | None = None
+    """Minutes; 0 is never."""
 
     def to_environment(self) -> dict[str, str]:
         """The variables that say the same; only those that were given."""
@@ -63,6 +66,7 @@ class Options:
             "CHATSITE_NO_TRAINING": "true" if self.no_training else None,
             "CHATSITE_DEMO": "true" if self.demo else None,
             "CHATSITE_WORKERS": None if self.workers is None else str(self.workers),
+            "CHATSITE_IDLE_UNLOAD": None if self.idle_unload is None else f"{self.idle_unload:g}",
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -115,6 +119,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="worker processes for each hosted chat model [CHATSITE_WORKERS, 1]",
     )
+    parser.add_argument(
+        "--idle-unload",
+        type=minutes,
+        metavar="MINUTES",
+        help="free the memory of a chat model that nobody has asked for so long; the next message has it loaded again,"
+        " 0 is never [CHATSITE_IDLE_UNLOAD, 0]",
+    )
 
 
 def from_namespace(given: argparse.Namespace) -> Options:
@@ -131,6 +142,7 @@ def from_namespace(given: argparse.Namespace) -> Options:
         no_training=given.no_training,
         demo=given.demo,
         workers=given.workers,
+        idle_unload=given.idle_unload,
     )
 
 
@@ -148,6 +160,16 @@ def port_number(text: str) -> int:
 
 def worker_count(text: str) -> int:
     return _whole_number(text, 1, 64)
+
+
+def minutes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:  # NaN is not, either
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes of at least 0, for example 30")
+    return number
 
 
 def _whole_number(text: str, low: int, high: int) -> int:

@@ -130,14 +130,17 @@ def can_train() -> bool:
     return all(importlib.util.find_spec(name) for name in ("torch", "transformers", "peft", "accelerate"))
 
 
-def model_workers(*, root: Path, chat_models: Sequence[str], processes: int) -> list[ChildSpec]:
-    """`processes` workers for each of the chat models."""
+def model_workers(
+    *, root: Path, chat_models: Sequence[str], processes: int, idle_unload: float | None = None
+) -> list[ChildSpec]:
+    """`processes` workers for each of the chat models. `idle_unload` (minutes): None is what the settings say."""
+    unload = () if idle_unload is None else ("--idle-unload", f"{idle_unload:g}")
     taken: set[str] = set()
     specs = []
     for chat_model in chat_models:
         for _ in range(processes):
             name = _file_name(f"worker-{chat_model}", taken)
-            command = (sys.executable, str(root / "manage.py"), "worker", "--model", chat_model)
+            command = (sys.executable, str(root / "manage.py"), "worker", "--model", chat_model, *unload)
             specs.append(ChildSpec(name=name, command=command, stage=Stage.MODELS))
     return specs
 

@@ -48,6 +48,8 @@ def test_it_turns_every_option_into_its_variable(tmp_path, monkeypatch):
         "b",
         "--workers",
         "2",
+        "--idle-unload",
+        "7.5",
     )
 
     assert chosen.to_environment() == {
@@ -56,7 +58,9 @@ def test_it_turns_every_option_into_its_variable(tmp_path, monkeypatch):
         "CHATSITE_DATA": str(tmp_path / "here"),
         "CHATSITE_MODELS": "a,b",
         "CHATSITE_WORKERS": "2",
+        "CHATSITE_IDLE_UNLOAD": "7.5",
     }
+    assert parse("--idle-unload", "0").to_environment() == {"CHATSITE_IDLE_UNLOAD": "0"}
     assert parse("--no-model").to_environment() == {"CHATSITE_NO_MODEL": "true"}
     assert parse("--no-training").to_environment() == {"CHATSITE_NO_TRAINING": "true"}
     assert parse("--demo").to_environment() == {"CHATSITE_DEMO": "true"}
@@ -69,6 +73,15 @@ def test_a_demo_without_chat_models_is_refused():
 
 def test_it_expands_the_home_directory():
     assert parse("--data", "~/chatsite").to_environment() == {"CHATSITE_DATA": str(Path.home() / "chatsite")}
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", ""])
+def test_minutes_are_a_number_of_at_least_zero(text, capsys):
+    with pytest.raises(SystemExit):
+        parse(f"--idle-unload={text}")
+
+    said = f"argument --idle-unload: {text!r} is not a number of minutes of at least 0, for example 30"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -103,7 +116,17 @@ def test_the_help_names_every_variable():
     result = run_up("--help")
 
     assert result.returncode == 0
-    for name in ("HOST", "PORT", "DATA", "MODELS", "NO_MODEL", "NO_TRAINING", "WORKERS", "NO_INSTALL"):
+    for name in (
+        "HOST",
+        "PORT",
+        "DATA",
+        "MODELS",
+        "NO_MODEL",
+        "NO_TRAINING",
+        "WORKERS",
+        "IDLE_UNLOAD",
+        "NO_INSTALL",
+    ):
         assert f"CHATSITE_{name}" in result.stdout
     assert max(len(line) for line in result.stdout.splitlines()) <= 120
 

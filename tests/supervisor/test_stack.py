@@ -82,6 +82,12 @@ def test_it_starts_as_many_workers_as_asked_for_each_chat_model():
     assert specs[0].command[-3:] == ("worker", "--model", "org/a:1")
 
 
+def test_it_tells_workers_after_how_long_they_free_the_memory():
+    (spec,) = stack.model_workers(root=ROOT, chat_models=["a"], processes=1, idle_unload=7.5)
+
+    assert spec.command[-5:] == ("worker", "--model", "a", "--idle-unload", "7.5")
+
+
 def test_it_gives_the_broker_no_port_and_its_socket_to_nobody_else(tmp_path):
     command = " ".join(stack.broker(unix_socket=tmp_path / "x.sock", folder=tmp_path).command)
 

@@ -110,9 +110,10 @@ class TestChatModels:
         make_hosted("a")
         make_hosted("b", hosted_here=False)
 
-        run_up("--model", "b", "--workers", "2")
+        run_up("--model", "b", "--workers", "2", "--idle-unload", "30")
 
         assert names(supervised)[3:] == ["worker-b", "worker-b-2"]
+        assert {child.command[-2:] for child in supervised[-1].children[3:]} == {("--idle-unload", "30")}
 
     def test_it_hosts_those_that_the_environment_names(self, data, supervised, make_hosted, monkeypatch):
         make_hosted("a")

@@ -41,6 +41,8 @@ class Choice:
     train: bool
     demo: bool
     workers: int
+    idle_unload: float | None
+    """Minutes; None is what the settings say."""
 
 
 class Command(BaseCommand):
@@ -95,6 +97,7 @@ def _choice(given: dict[str, Any]) -> Choice:
         and stack.can_train(),
         demo=given["demo"] or env.boolean("CHATSITE_DEMO", default=False),
         workers=workers if given["workers"] is None else given["workers"],
+        idle_unload=given["idle_unload"],
     )
 
 
@@ -165,5 +168,7 @@ def _children(choice: Choice, chat_models: list[str], listener: socket.socket) -
         unix_socket = services.embedded_socket(settings.DATA_DIR)
         children.append(stack.broker(unix_socket=unix_socket, folder=settings.DATA_DIR / "valkey"))
     children += [stack.control(root=root, train=choice.train), stack.web(listener=listener, root=root)]
-    children += stack.model_workers(root=root, chat_models=chat_models, processes=choice.workers)
+    children += stack.model_workers(
+        root=root, chat_models=chat_models, processes=choice.workers, idle_unload=choice.idle_unload
+    )
     return children
