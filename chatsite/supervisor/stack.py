@@ -102,7 +102,7 @@ def web(*, listener: socket.socket, root: Path) -> ChildSpec:
     return ChildSpec(
         name="web",
         command=(
-            *(sys.executable, "-m", "daphne"),
+            *(sys.executable, "-m", "chatsite.webserver"),
             *("--fd", str(listener.fileno())),
             *(
                 "--verbosity",

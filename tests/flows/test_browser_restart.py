@@ -61,7 +61,7 @@ def test_an_answer_is_whole_after_the_web_process_was_killed(fragile: Stack, win
     window.page.reload()
     window.ask("Count.", "counting")
     seen = window.wait_for_words(20)
-    web = next(process for process in fragile.everything() if "daphne" in process.cmdline())
+    web = next(process for process in fragile.everything() if "chatsite.webserver" in process.cmdline())
 
     web.send_signal(signal.SIGKILL)
 

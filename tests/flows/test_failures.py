@@ -159,7 +159,7 @@ def test_the_site_comes_back_when_its_broker_is_killed(fragile: Stack, key: str)
     until(answers, 90, "an answer after the broker's restart")
 
 
-@pytest.mark.parametrize("child", ["daphne", "control"])
+@pytest.mark.parametrize("child", ["chatsite.webserver", "control"])
 def test_a_killed_part_is_restarted(fragile: Stack, key: str, child: str):
     victim = fragile.part(child)
     assert victim

@@ -83,10 +83,10 @@ def _host_models() -> Any:
 
 
 def _serve(keys: dict[str, str], workers: Any) -> None:
-    from daphne.server import Server
     from twisted.internet import reactor
 
     from chatsite.asgi import application
+    from chatsite.webserver import WebServer
     from workers.api import sse
 
     async def observable(scope: Any, receive: Any, send: Any) -> None:
@@ -106,7 +106,7 @@ def _serve(keys: dict[str, str], workers: Any) -> None:
         sys.stdin.read()
         reactor.callFromThread(reactor.stop)  # type: ignore[misc] # the stub takes the module for a class
 
-    server = Server(
+    server = WebServer(
         observable,
         endpoints=["tcp:port=0:interface=127.0.0.1"],
         ready_callable=announce,
