@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,30 @@ class Stack:
 
         With another `engine`, `script` is its checkpoint.
         """
+        (worker,) = self.add_workers(model, script, (name or f"{model}-{len(self.children)}",), engine=engine)
+        return worker
+
+    def add_workers(
+        self, model: str, script: str | None, names: Sequence[str], *, engine: str = "scripted"
+    ) -> list[psutil.Process]:
+        """Several of the same chat model, which start at the same time."""
         command = [sys.executable, "manage.py", "worker", "--model", model]
         command += ["--engine", engine, "--checkpoint", script] if script is not None else []
-        command += ["--name", name or f"{model}-{len(self.children)}"]
+        started = [self._start_worker([*command, "--name", name]) for name in names]
+
+        def all_alive() -> bool:
+            for child, log in started:
+                assert child.poll() is None, log.read_text()
+            return {child.pid for child, _ in started} <= {status.pid for status in self.statuses()}
+
+        until(all_alive, 150, f"the start of {', '.join(names)}")
+        # Entered into the catalog by the control worker, from the heartbeat.
+        catalog = "SELECT name FROM workers_chatmodel WHERE name = ?"
+        until(lambda: self.rows(catalog, model), 90, f"{model} in the catalog")
+        return [psutil.Process(child.pid) for child, _ in started]
+
+    def _start_worker(self, command: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
+        """The process and the file that it writes to."""
         log = self.data / f"extra-worker-{len(self.children)}.log"
         with log.open("wb") as output:
             child = subprocess.Popen(
@@ -140,16 +162,7 @@ class Stack:
                 preexec_fn=end_with_the_tests,
             )
         self.children.append(child)
-
-        def alive() -> bool:
-            assert child.poll() is None, log.read_text()
-            return any(status.pid == child.pid for status in self.statuses())
-
-        until(alive, 150, f"the worker of {model}")
-        # Entered into the catalog by the control worker, from the heartbeat; until then the list says "not yet".
-        entered = re.compile(rf"^{re.escape(model)} (?!.*not yet)", re.MULTILINE)
-        until(lambda: entered.search(self.manage("models", "list")), 90, f"{model} in the catalog")
-        return psutil.Process(child.pid)
+        return child, log
 
     def broker(self) -> redis.Redis:
         return redis.Redis.from_url(f"unix://{self.data}/run/valkey.sock")

@@ -97,9 +97,8 @@ def test_a_killed_worker_ends_its_answer_with_a_sentence_and_a_second_try_works(
 
 
 def test_another_worker_goes_on_with_the_answer_on_the_page(fragile: Stack, window: Window):
-    workers = {
-        name: fragile.add_worker("twin", "rate=25&tokens=300", name=name) for name in ("twin-a", "twin-b")
-    }
+    names = ("twin-a", "twin-b")
+    workers = dict(zip(names, fragile.add_workers("twin", "rate=25&tokens=300", names), strict=True))
     window.page.reload()
     window.ask("Count.", "twin")
     window.wait_for_words(10)

@@ -102,7 +102,8 @@ def check_whole(received: list[Any]) -> None:
 
 def test_another_worker_goes_on_with_the_answer_of_a_killed_one(fragile: Stack, key: str):
     script = "rate=10&tokens=150"
-    workers = {name: fragile.add_worker("twin", script, name=name) for name in ("twin-a", "twin-b")}
+    names = ("twin-a", "twin-b")
+    workers = dict(zip(names, fragile.add_workers("twin", script, names), strict=True))
 
     pieces, killed_at = [], 0.0
     for seen, event in enumerate(stream_of(fragile, key, "twin", "go"), start=1):
@@ -121,10 +122,8 @@ def test_another_worker_goes_on_with_the_answer_of_a_killed_one(fragile: Stack, 
 
 
 def test_a_frozen_worker_is_given_up_and_cannot_write_when_it_thaws(fragile: Stack, key: str):
-    workers = {
-        name: fragile.add_worker("frozen", "rate=10&tokens=120", name=name)
-        for name in ("frozen-a", "frozen-b")
-    }
+    names = ("frozen-a", "frozen-b")
+    workers = dict(zip(names, fragile.add_workers("frozen", "rate=10&tokens=120", names), strict=True))
     pieces, stopped = [], None
     for seen, event in enumerate(stream_of(fragile, key, "frozen", "go"), start=1):
         pieces.append(content(event))
