@@ -1,5 +1,7 @@
 """Forms that hold nothing or make no sense, against the true server: Daphne must let Django answer them."""
 
+import json
+
 import httpx
 import pytest
 
@@ -62,3 +64,41 @@ def test_the_connection_goes_on_after_a_broken_form(live):
         file = sent.json()["id"]
         assert client.get(f"{live.base_url}/files/{file}/content").content == b"hello"
         assert client.delete(f"{live.base_url}/files/{file}").json()["deleted"]
+
+
+def test_a_form_that_is_streamed_is_read_to_its_end(live):
+    """Without a length in front, as `openai` for Node.js sends the file of a `createReadStream`."""
+    part = 'Content-Disposition: form-data; name="{}"'
+    lines = [
+        "--x",
+        part.format("file") + '; filename="notes.txt"',
+        "",
+        "hello",
+        "--x",
+        part.format("purpose"),
+    ]
+    form = "\r\n".join([*lines, "", "user_data", "--x--", ""]).encode()
+    headers = {
+        "authorization": f"Bearer {live.keys['alice']}",
+        "content-type": "multipart/form-data; boundary=x",
+    }
+
+    with httpx.Client(headers=headers, trust_env=False, timeout=90) as client:
+        sent = client.post(
+            f"{live.base_url}/files", content=(form[i : i + 7] for i in range(0, len(form), 7))
+        )
+        assert "content-length" not in sent.request.headers
+        assert sent.status_code == 200, sent.text
+        assert (sent.json()["bytes"], sent.json()["filename"]) == (5, "notes.txt")
+        assert client.get(f"{live.base_url}/files/{sent.json()['id']}/content").content == b"hello"
+        assert client.delete(f"{live.base_url}/files/{sent.json()['id']}").json()["deleted"]
+
+
+def test_a_message_that_is_streamed_is_answered(live):
+    body = json.dumps({"model": "parrot", "messages": [{"role": "user", "content": "Hello there"}]}).encode()
+    headers = {"authorization": f"Bearer {live.keys['alice']}", "content-type": "application/json"}
+
+    with httpx.Client(headers=headers, trust_env=False, timeout=90) as client:
+        sent = client.post(f"{live.base_url}/chat/completions", content=iter([body[:10], body[10:]]))
+
+    assert sent.json()["choices"][0]["message"]["content"] == "Hello there"
