@@ -116,6 +116,4 @@ def heartbeat(name: str, *models: str, **values: Any) -> WorkerStatus:
 
 def enter(request: WorkerRequest) -> None:
     """Put a request into the ledger without a queue."""
-    pipeline = broker().pipeline()
-    ledger.enter(pipeline, request)
-    pipeline.execute()
+    ledger.enter(broker(), request)

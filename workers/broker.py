@@ -42,12 +42,9 @@ class BrokerClient:
         client = broker()
         if not self._is_served(request.chat_model):
             raise NoWorker(f"No worker serves {request.chat_model} at the moment.")
-        pipeline = client.pipeline()
-        pipeline.llen(queue_key(request.chat_model))
-        ledger.enter(pipeline, request)
-        waiting = pipeline.execute()[0]
-        if waiting >= settings.QUEUE_LIMIT:
-            ledger.drop(client, request.id)
+        limit = settings.QUEUE_LIMIT
+        waiting = ledger.enter(client, request, queue=queue_key(request.chat_model), limit=limit)
+        if waiting >= limit:
             raise self._queue_full(request.chat_model, waiting)
         try:
             self.publish(request.id, 1, request.chat_model)

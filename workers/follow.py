@@ -44,6 +44,7 @@ BROKER_PATIENCE_SECONDS = 60.0
 # How long the reader of an event loop keeps its connection when nobody follows any more.
 LINGER_SECONDS = 30.0
 BLOCK_MS = int(LONGEST_BLOCK_SECONDS * 1000)
+_WAKE = "redis.call('XADD', KEYS[1], 'MAXLEN', 1, '*', 'w', ''); redis.call('EXPIRE', KEYS[1], 60)"
 EXPIRED = Failed(ErrorCode.EXPIRED, "This answer is no longer kept by the server.")
 GIVEN_UP = Failed(ErrorCode.DEADLINE, "The answer took too long and was given up.")
 LOST = Failed(ErrorCode.WORKER_LOST, "The worker that wrote this answer has stopped. Please try again.")
@@ -237,10 +238,7 @@ class FollowHub:
             return  # the reader has not begun yet
         # The reader is reconnecting as well when this fails, and then reads all streams anew.
         with contextlib.suppress(redis.RedisError, *UNREACHABLE):
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.xadd(self._wake_key, {"w": ""}, maxlen=1, approximate=False)
-            pipeline.expire(self._wake_key, 60)
-            await pipeline.execute()
+            await self._client.eval(_WAKE, 1, self._wake_key)
 
     async def _read_all(self) -> None:
         client = self._client = new_async_broker()

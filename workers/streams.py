@@ -54,6 +54,8 @@ PER_STREAM_ON_PROCESSOR = 0.01
 MOST_ON_PROCESSOR = 0.2
 # Seconds between two attempts to write what the broker did not take.
 RETRY_SECONDS = 0.2
+STARTED_PATIENCE = 0.12
+"""Seconds that the news of a request's start waits for the first delta."""
 
 # KEYS: stream. ARGV: attempt, number of the first entry, seconds to keep, then four flat fields per entry.
 # Returns 1 when all of it is in the stream, 0 when the stream has gone on or ended without this writer.
@@ -145,8 +147,8 @@ class OpenStream:
     """Called once when the stream has gone on or ended without this writer: whatever is written now is refused."""
     on_processor: bool = False
     """Its text is computed on the cores of this machine."""
-    queued: int = 0
-    """Events given to `append`."""
+    spoken: bool = False
+    """More than `Started` was given to `append`."""
     pending: list[StreamEvent] = field(default_factory=list)
     """Not numbered yet."""
     number: int = 0
@@ -164,7 +166,8 @@ class OpenStream:
 class StreamWriter:
     """Writes the events of all of a process's streams through one thread and one pipeline.
 
-    The first event of a stream leaves at once. Later deltas wait for the next flush, which joins the deltas of a stream
+    The first delta of a stream leaves at once. `Started` waits a moment for it: alone it would cost a flush just when
+    the prompt is computed. Later deltas wait for the next flush, which joins the deltas of a stream
     into one entry and sends all streams together: at 16 streams a write costs one round trip instead of 16, and under
     load the interval grows (`interval`) so that the cost per second stays flat. Nothing is dropped while the broker is
     away: events wait in memory and the flush is tried again.
@@ -221,9 +224,8 @@ class StreamWriter:
         with self._flushed:
             if stream.lost:
                 return
-            # Two entries make a first token quick: `started`, then the first delta.
-            urgent = last or stream.queued < 2
-            stream.queued += 1
+            urgent = last or (not stream.spoken and not isinstance(event, Started))
+            stream.spoken = stream.spoken or urgent
             stream.pending.append(event)
             self._dirty.add(stream)
         self._wake(urgent=urgent)
@@ -260,6 +262,8 @@ class StreamWriter:
         while True:
             self._work.wait()
             self._work.clear()
+            if self._is_patient():
+                self._urgent.wait(STARTED_PATIENCE)
             self._urgent.clear()
             whole = self._flush()
             if self._closed and ((whole and not self._dirty) or time.monotonic() > self._give_up_at):
@@ -269,6 +273,13 @@ class StreamWriter:
                 self._work.set()
             elif not self._closed:
                 self._urgent.wait(self.interval)
+
+    def _is_patient(self) -> bool:
+        """Nothing waits but the news that requests were taken."""
+        with self._flushed:
+            waiting = [event for stream in self._dirty for event in stream.pending]
+            retried = any(stream.outbox for stream in self._dirty)
+            return bool(waiting) and not retried and all(isinstance(event, Started) for event in waiting)
 
     def _flush(self) -> bool:
         """Write everything that waits. False when some of it must be tried again."""

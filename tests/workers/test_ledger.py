@@ -33,6 +33,15 @@ def test_a_new_request_is_queued(valkey, request_):
     assert ledger.in_flight(valkey) == [request_.id]
 
 
+def test_nothing_is_entered_behind_a_full_queue(valkey):
+    valkey.rpush("queue", "one", "two")
+    refused, taken = make_request("hello"), make_request("hello")
+    assert ledger.enter(valkey, refused, queue="queue", limit=2) == 2
+    assert valkey.keys("chatsite:*") == []
+    assert ledger.enter(valkey, taken, queue="queue", limit=3) == 2
+    assert ledger.in_flight(valkey) == [taken.id]
+
+
 def test_a_request_is_claimed_by_one_of_many(valkey, request_):
     records = at_once(20, lambda number: ledger.claim(broker(), request_.id, 1, f"worker{number}"))
     (winner,) = [record for record in records if record is not None]

@@ -101,6 +101,26 @@ class TestWriting:
         assert writer.wait_ended(stream, 5)
         assert len(written(valkey, "r")) < 20
 
+    def test_the_news_of_the_start_leaves_with_the_first_delta(self, valkey, writer, monkeypatch):
+        monkeypatch.setattr(streams, "STARTED_PATIENCE", 60)
+        sent = []
+        as_ever = writer._send
+
+        def send(batch):
+            sent.append(len(batch))
+            return as_ever(batch)
+
+        monkeypatch.setattr(writer, "_send", send)
+        stream = write(writer, "r", Started("w"), Delta("x"))
+        wait_until(lambda: stream.settled)
+        assert [entry.event for entry in written(valkey, "r")] == [Started("w"), Delta("x")]
+        assert sent == [1]
+
+    def test_the_news_of_the_start_leaves_alone_when_the_first_delta_is_long_in_coming(self, valkey, writer):
+        stream = write(writer, "r", Started("w"))
+        wait_until(lambda: stream.settled)
+        assert [entry.event for entry in written(valkey, "r")] == [Started("w")]
+
     def test_it_can_be_read_again_from_any_entry(self, valkey, writer):
         stream = writer.open("r", 1, fail_if_lost)
         for number in range(10):

@@ -28,18 +28,19 @@ def api(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], A
     if iscoroutinefunction(get_response):
 
         async def middleware(request: HttpRequest) -> HttpResponseBase:
-            return await (_answer(request) if _is_ours(request) else get_response(request))
+            return await (_answer(request) if is_ours(request.path_info) else get_response(request))
 
         return middleware
 
     def synchronous_middleware(request: HttpRequest) -> HttpResponseBase:
-        return async_to_sync(_answer)(request) if _is_ours(request) else get_response(request)
+        return async_to_sync(_answer)(request) if is_ours(request.path_info) else get_response(request)
 
     return synchronous_middleware
 
 
-def _is_ours(request: HttpRequest) -> bool:
-    return request.path_info.startswith(("/v1/", "/api/v1/")) or request.path_info == "/v1"
+def is_ours(path: str) -> bool:
+    """Whether the API answers what is at this path."""
+    return path.startswith(("/v1/", "/api/v1/")) or path == "/v1"
 
 
 async def _answer(request: HttpRequest) -> HttpResponseBase:
