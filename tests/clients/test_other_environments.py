@@ -6,31 +6,51 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.api.conftest import live  # noqa: F401 - fixture
+from tests.workers.api.conftest import LiveServer, live  # noqa: F401 - fixture
+from tests.workers.api.documented import examples, filled
 
 VENVS = Path(os.environ.get("CLIENT_VENVS") or Path(__file__).parent / "venvs")
 HERE = Path(__file__).parent
 JOURNEYS = [
     ("instructor", ["python", str(HERE / "instructor_journey.py")], "parrot"),
     ("openai-agents", ["python", str(HERE / "agents_journey.py")], "caller"),
+    ("llama-index-llms-openai-like", ["python", str(HERE / "llamaindex_journey.py")], "parrot"),
+    ("litellm", ["python", str(HERE / "litellm_journey.py")], "parrot"),
     ("llm", [str(HERE / "llm_journey.sh")], "parrot"),
+]
+# The package → how its program in docs/terminal.md begins.
+GUIDES = [
+    ("llama-index-llms-openai-like", "from llama_index."),
+    ("litellm", "import litellm"),
 ]
 
 
 @pytest.mark.parametrize(("name", "command", "model"), JOURNEYS, ids=[name for name, _, _ in JOURNEYS])
 def test_the_program_finds_everything_it_asks_for(live, name, command, model):  # noqa: F811
+    run(name, command, live, MODEL=model)
+
+
+@pytest.mark.parametrize(("name", "start"), GUIDES)
+def test_the_guides_program_runs(live, name, start):  # noqa: F811
+    (text,) = [each.text for each in examples() if each.language == "python" and each.text.startswith(start)]
+
+    assert run(name, ["python", "-c", filled(text, live)], live).strip() or "print(" not in text
+
+
+def run(name: str, command: list[str], live: LiveServer, **environment: str) -> str:  # noqa: F811
+    """What it prints. Skipped where the environment is missing."""
     programs = VENVS / name / "bin"
     if not programs.is_dir():
         pytest.skip(f"python3 -m venv {VENVS / name} && {programs}/pip install {name}")
 
-    run = subprocess.run(
+    done = subprocess.run(
         command,
         env={
             "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": os.environ["HOME"],
             "OPENAI_BASE_URL": live.base_url,
             "OPENAI_API_KEY": live.keys["alice"],
-            "MODEL": model,
+            **environment,
         },
         capture_output=True,
         text=True,
@@ -38,4 +58,5 @@ def test_the_program_finds_everything_it_asks_for(live, name, command, model):  
         check=False,
     )
 
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -25,6 +25,7 @@ from workers.api.reference.document import routes
 ELSEWHERE = {
     "from workers import load_model": "loads weights; tests/workers/test_library.py does what it shows",
     "from llama_index.": "its package is not installed here; tests/clients/test_other_environments.py runs it",
+    "import litellm": "the same",
 }
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 EXAMPLES = list(examples())
