@@ -19,7 +19,6 @@ TRUSTED_PROXIES = env.integer("CHATSITE_TRUSTED_PROXIES", 0, minimum=0, maximum=
 HTTPS = env.boolean("CHATSITE_HTTPS", default=False)
 
 INSTALLED_APPS = [
-    "daphne",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
