@@ -16,6 +16,7 @@ class Notebook:
         self.answers: list[str] = []
         self.replayed: list[str] = []
         self.notes: list[str] = []
+        self.waits: list[str] = []
         self.problems: list[str] = []
 
     def read(self) -> str:
@@ -27,6 +28,9 @@ class Notebook:
         self.answers.append("")
         for delta in deltas:
             self.answers[-1] += delta
+
+    def waiting(self, text: str) -> None:
+        self.waits.append(text)
 
     def replay(self, messages: Iterable[ChatMessage]) -> None:
         self.replayed = [message.content for message in messages]

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.terminal.conftest import Notebook
-from workers.protocol import ErrorCode, Sampling
+from workers.protocol import Delta, ErrorCode, Finished, FinishReason, Sampling, Started, Waiting
 from workers.terminal.session import COMMANDS, Session
 from workers.terminal.talk import Talk
 
@@ -233,3 +233,32 @@ def test_every_failure_has_a_sentence():
 
     for code in ErrorCode:
         assert explain(Failed(code, "It did not work.")).startswith("It did not work.")
+
+
+class Queue:
+    """A source that lets wait, and answers then."""
+
+    def start(self, request):
+        """Nothing to hand over."""
+
+    def follow(self, request):
+        yield from (Waiting(3), Waiting(1), Waiting(1, loading=True))
+        yield from (Started("w"), Delta("Hello"), Finished(FinishReason.STOP))
+
+    def cancel(self, request):
+        """Nothing to end."""
+
+
+def test_it_says_the_place_in_the_queue_while_it_waits(talk):
+    notebook = Notebook("Hi")
+
+    Session(
+        chat_model="any", talk=talk, sampling=Sampling(), style=notebook, interactive=False, source=Queue()
+    ).run()
+
+    assert notebook.waits == [
+        "place 3 in the queue",
+        "next in the queue",
+        "next in the queue; the model is being loaded",
+    ]
+    assert (notebook.answers, notebook.notes, notebook.problems) == (["Hello"], [], [])

@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.core.management import CommandError, call_command
 
+from workers.api import sse
 from workers.library import load_model
-from workers.protocol import ChatMessage, Failed, Finished, FinishReason, Sampling
+from workers.protocol import ChatMessage, Failed, Finished, FinishReason, Sampling, Waiting
 from workers.terminal.asking import Asking, new_request
 from workers.terminal.sources import InProcess, Remote, SourceAway, body
 
@@ -20,6 +21,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.words = ["Hel", "lo ", "你好"]
+        self.comments = [": keep-alive"]
         self.names = ["parrot"]
         self.bodies: list[dict] = []
         self.keys: list[str | None] = []
@@ -52,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        self.event(": keep-alive")
+        for comment in self.server.comments:
+            self.event(comment)
         for word in self.server.words:
             self.event("data: " + json.dumps({"choices": [{"delta": {"content": word}}]}))
             if self.server.waits:
@@ -129,6 +132,15 @@ class TestRemote:
         assert answer.worker == server.address.removeprefix("http://").removesuffix("/v1")
         assert server.bodies[0]["messages"] == [{"role": "user", "content": "Hi"}]
         assert (server.bodies[0]["temperature"], server.bodies[0]["stop"]) == (0.0, ["x"])
+
+    @pytest.mark.parametrize("place", [Waiting(3), Waiting(1, loading=True)])
+    def test_it_hears_the_place_in_the_queue_from_a_server_of_this_product(self, remote, server, place):
+        server.comments = [sse.waiting(place).decode().strip()]
+        heard: list[Waiting] = []
+        asking = Asking(new_request(chat_model="parrot", messages=(), sampling=Sampling()), remote)
+
+        assert list(asking.deltas(heard.append)) == ["Hel", "lo ", "你好"]
+        assert heard == [place]
 
     def test_it_sends_nothing_that_was_not_said(self):
         request = new_request(chat_model="m", messages=(), sampling=Sampling())

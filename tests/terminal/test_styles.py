@@ -83,6 +83,50 @@ def test_simple_shows_text_as_it_comes(capsys):
     assert shown == ["parrot: 你", "好"]
 
 
+def deltas_behind(style, *places: str):
+    """An answer that is waited for."""
+    for place in places:
+        style.waiting(place)
+    yield "Hello"
+
+
+def test_simple_says_on_a_terminal_what_it_waits_for_and_takes_it_back(capsys):
+    style = SimpleStyle("parrot")
+    style._console = Console(force_terminal=True, color_system=None, highlight=False, markup=False)
+
+    style.answer(deltas_behind(style, "place 2 in the queue", "next in the queue"))
+
+    shown = capsys.readouterr().out
+    assert "parrot: (place 2 in the queue)" in shown
+    assert shown.endswith(f"(next in the queue){styles.CLEAR_LINE}parrot: Hello\n")
+
+
+def test_simple_takes_it_back_when_nothing_comes(capsys):
+    style = SimpleStyle("parrot")
+    style._console = Console(force_terminal=True, color_system=None, highlight=False, markup=False)
+
+    with pytest.raises(ValueError, match="gone"):
+        style.answer(broken_behind(style))
+
+    assert capsys.readouterr().out.endswith(f"{styles.CLEAR_LINE}parrot: \n")
+
+
+def broken_behind(style):
+    style.waiting("next in the queue")
+    raise ValueError("gone")
+    yield ""
+
+
+def test_nothing_but_the_answer_is_written_where_a_line_cannot_be_taken_back(capsys):
+    style = SimpleStyle("parrot")
+    style.answer(deltas_behind(style, "place 2 in the queue"))
+    piped = Piped(PlainStyle)
+    piped.style.answer(deltas_behind(piped.style, "place 2 in the queue"))
+
+    assert capsys.readouterr().out == "parrot: Hello\n"
+    assert (piped.output.getvalue(), piped.notes.getvalue()) == ("Hello\n", "")
+
+
 def test_simple_replays_both_sides(capsys):
     SimpleStyle("parrot").replay([ChatMessage("user", "Hi [bold]x[/]"), ChatMessage("assistant", "Hello")])
     assert capsys.readouterr().out == "\nuser: Hi [bold]x[/]\nparrot: Hello\n"
@@ -187,3 +231,18 @@ def test_rich_shows_the_part_that_fits_while_an_answer_is_written(rich_style):
     lines = str(tail).splitlines()
     assert len(lines) <= 8
     assert lines[-1].strip() == "line 99"
+
+
+def test_rich_says_what_it_waits_for_and_keeps_none_of_it(rich_style):
+    seen: list[str] = []
+
+    def deltas():
+        rich_style.waiting("place 2 in the queue")
+        seen.append(str(rich_style._live.get_renderable()))
+        yield "Hello"
+
+    rich_style.answer(deltas())
+
+    assert seen == ["(place 2 in the queue)"]
+    assert "place" not in shown(rich_style)
+    assert "Hello" in shown(rich_style)

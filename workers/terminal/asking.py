@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -99,9 +99,10 @@ class Asking:
         self._give_up_at: float | None = None
         self._cancelled = False
 
-    def deltas(self) -> Generator[str]:
+    def deltas(self, on_wait: Callable[[Waiting], None] | None = None) -> Generator[str]:
         """Yield the answer's text as it comes. Raises `SourceAway`.
 
+        `on_wait` hears of the place in the queue, in this thread, whenever that has changed and nothing has come yet.
         Whatever ends the iteration early (an error while printing, a closed pipe) also ends the work at the worker.
         """
         began = time.monotonic()
@@ -110,10 +111,11 @@ class Asking:
         try:
             while ending is None:
                 match self._next():
-                    case (
-                        Delta("") | Embedded() | Tokenized() | Waiting()
-                    ):  # thoughts and the like are not shown
+                    case Delta("") | Embedded() | Tokenized():  # thoughts and the like are not shown
                         pass
+                    case Waiting() as place:
+                        if on_wait is not None:
+                            on_wait(place)
                     case Delta(text):
                         self._text.append(text)
                         if self._first_text_after is None:
@@ -192,6 +194,12 @@ def stopped_by_ctrl_c(asking: Asking) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def place_in_words(place: Waiting) -> str:
+    """For the person who waits."""
+    standing = "next in the queue" if place.position == 1 else f"place {place.position} in the queue"
+    return f"{standing}; the model is being loaded" if place.loading else standing
 
 
 def explain(failure: Failed) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from typing import Final, NamedTuple
 
-from workers.protocol import ChatMessage, Failed, Finished, FinishReason, Sampling
+from workers.protocol import ChatMessage, Failed, Finished, FinishReason, Sampling, Waiting
 from workers.terminal import saving
-from workers.terminal.asking import Answer, Asking, explain, new_request, stopped_by_ctrl_c
+from workers.terminal.asking import Answer, Asking, explain, new_request, place_in_words, stopped_by_ctrl_c
 from workers.terminal.sources import Source, SourceAway
 from workers.terminal.styles import Style
 from workers.terminal.talk import Talk
@@ -132,7 +132,7 @@ class Session:
         kept = False
         try:
             # Closed by hand: whatever happens while printing must reach the worker before the process ends.
-            with ctrl_c, closing(asking.deltas()) as deltas:
+            with ctrl_c, closing(asking.deltas(self._tell_place)) as deltas:
                 self._style.answer(deltas)
             assert asking.answer is not None  # a style reads the deltas to their end
             text, ending = asking.answer.text, asking.answer.ending
@@ -147,6 +147,9 @@ class Session:
         finally:
             if not kept:
                 self._talk.messages = before
+
+    def _tell_place(self, place: Waiting) -> None:
+        self._style.waiting(place_in_words(place))
 
     def _tell_about(self, ending: Finished | Failed, comfort: str) -> None:
         if isinstance(ending, Failed):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
@@ -28,10 +29,13 @@ from workers.protocol import (
     StreamEvent,
     Timing,
     Usage,
+    Waiting,
 )
 
 # A silent server sends keep-alive lines; a first token may take as long as the model needs to read the prompt.
 TIMEOUT: Final = httpx.Timeout(600.0, connect=15.0)
+# A comment of this product's own servers, for those who look at the stream itself: `workers.api.sse.waiting`.
+_PLACE: Final = re.compile(r": position (\d{1,9}) in the queue(, the model is being loaded)?$")
 
 
 class SourceAway(Exception):  # noqa: N818 - reads as what happened
@@ -166,6 +170,8 @@ class Remote:
             if self._ended.is_set():
                 yield Finished(FinishReason.CANCELLED, usage)
                 return
+            if place := _PLACE.match(line):
+                yield Waiting(int(place[1]), loading=bool(place[2]))
             data = line.removeprefix("data:").strip()
             if not line.startswith("data:") or data == "[DONE]":
                 continue

@@ -26,6 +26,8 @@ from workers.protocol import ChatMessage
 END_OF_MESSAGE: Final = " __END_OF_A_MESSAGE_47582648__\n"
 PERSON: Final = "user"
 MODEL: Final = "assistant"
+# What VT100 and all after it understand: to the line's beginning, and erase the line.
+CLEAR_LINE: Final = "\r\x1b[2K"
 
 
 class Style(Protocol):
@@ -34,6 +36,9 @@ class Style(Protocol):
 
     def answer(self, deltas: Iterable[str]) -> None:
         """Show an answer while it is made."""
+
+    def waiting(self, text: str) -> None:
+        """Within `answer`, while nothing has come: say why, in the place of what was said before."""
 
     def replay(self, messages: Iterable[ChatMessage]) -> None:
         """Show messages that were said before."""
@@ -63,6 +68,9 @@ class PlainStyle:
                 self._write(delta)
         finally:
             self._write("\n")
+
+    def waiting(self, text: str) -> None:
+        """Nothing: a pipe waits, and a line of it cannot be taken back."""
 
     def replay(self, messages: Iterable[ChatMessage]) -> None:
         """Nothing: who reads the pipe has had them."""
@@ -115,6 +123,7 @@ class SimpleStyle:
         self._name = name
         self._multiline = multiline
         self._console = Console(highlight=False, markup=False, emoji=False)
+        self._waits = False
 
     def read(self) -> str:
         self._console.print()
@@ -135,14 +144,32 @@ class SimpleStyle:
         return "\n".join(lines)
 
     def answer(self, deltas: Iterable[str]) -> None:
-        self._console.print(f"{self._name}: ", style="bold", end="")
+        self._begin()
         try:
             for delta in deltas:
+                self._stop_waiting()
                 sys.stdout.write(harmless(delta))
                 sys.stdout.flush()
         finally:
+            self._stop_waiting()
             sys.stdout.write("\n")
             sys.stdout.flush()
+
+    def waiting(self, text: str) -> None:
+        if self._console.is_terminal:  # elsewhere a line cannot be taken back
+            self._waits = True
+            sys.stdout.write(CLEAR_LINE)
+            self._begin()
+            self._console.print(f"({harmless(text)})", style="dim", end="", soft_wrap=True)
+
+    def _stop_waiting(self) -> None:
+        if self._waits:
+            self._waits = False
+            sys.stdout.write(CLEAR_LINE)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._console.print(f"{self._name}: ", style="bold", end="")
 
     def replay(self, messages: Iterable[ChatMessage]) -> None:
         for message in messages:
@@ -164,6 +191,7 @@ class RichStyle(SimpleStyle):
     def __init__(self, name: str, words: Iterable[str] = (), *, multiline: bool = False, mouse: bool = False):
         """Esc Enter begins a new line; with `multiline` Enter does, and Esc Enter sends the message."""
         super().__init__(name)
+        self._live: Live | None = None
         keys = KeyBindings()
 
         @keys.add("escape", "enter", filter=not multiline)
@@ -191,12 +219,18 @@ class RichStyle(SimpleStyle):
         # a live region taller than the screen cannot be redrawn.
         try:
             with _silent_keys(), Live(console=self._console, transient=True, refresh_per_second=8) as live:
+                self._live = live
                 for delta in deltas:
                     text += harmless(delta)
                     live.update(self._tail(text))
         finally:
+            self._live = None
             if text:
                 self._console.print(self._markdown(text))
+
+    def waiting(self, text: str) -> None:
+        if self._live is not None:
+            self._live.update(Text(f"({harmless(text)})", style="dim"))
 
     def _tail(self, text: str) -> Markdown | Text:
         lines = self._console.render_lines(self._markdown(text), pad=False)
