@@ -1,5 +1,6 @@
 """Settings come from the environment, typed; a bad value is refused with its name and an example."""
 
+import json
 import os
 import re
 import stat
@@ -165,19 +166,46 @@ BAD_SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), BAD_SETTINGS)
-def test_every_setting_is_refused_by_its_name(name, value, tmp_path):
-    clean = {key: text for key, text in os.environ.items() if not key.startswith(("CHATSITE_", "DJANGO_"))}
-    result = subprocess.run(
-        [sys.executable, "-c", "import chatsite.settings"],
-        cwd=ROOT,
-        env={**clean, "CHATSITE_DATA": str(tmp_path), name: value},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+# Each in a process of its own, forked where everything is imported but the settings, which read the environment.
+READ_EACH = """
+import json, os, sys
+import chatsite, django.core.exceptions
+assert "chatsite.settings.base" not in sys.modules
+for number, (name, value) in enumerate(json.load(sys.stdin)):
+    if not (child := os.fork()):
+        os.dup2(os.open(f"{sys.argv[1]}/{number}", os.O_WRONLY | os.O_CREAT), 2)
+        os.environ[name] = value
+        import chatsite.settings
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
 
-    last_line = result.stderr.strip().splitlines()[-1]
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory) -> dict[tuple[str, str], str]:
+    """What a process says at last that reads the settings with one of `BAD_SETTINGS`."""
+    data, said = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("said")
+    clean = {key: text for key, text in os.environ.items() if not key.startswith(("CHATSITE_", "DJANGO_"))}
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        clean.pop(name, None)
+    subprocess.run(
+        [sys.executable, "-c", READ_EACH, str(said)],
+        cwd=ROOT,
+        env={**clean, "CHATSITE_DATA": str(data)},
+        input=json.dumps(BAD_SETTINGS),
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    texts = [(said / str(number)).read_text().strip() for number in range(len(BAD_SETTINGS))]
+    return {
+        setting: (text.splitlines() or [""])[-1] for setting, text in zip(BAD_SETTINGS, texts, strict=True)
+    }
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_SETTINGS)
+def test_every_setting_is_refused_by_its_name(name, value, complaints):
+    last_line = complaints[name, value]
     assert last_line.startswith(f"django.core.exceptions.ImproperlyConfigured: {name}=")
     assert f"for example {name}=" in last_line
 
