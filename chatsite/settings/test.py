@@ -32,4 +32,5 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+STATIC_ROOT.mkdir()  # noqa: F405 - the tests collect no files, and the web looks for the folder
 WORKERS_CLIENT = "tests.fakes.InProcessClient"
