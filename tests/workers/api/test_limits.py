@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 import pytest
+from celery import current_app
 
 from chatsite.accounts.models import ApiKey, UsageRecord
-from chatsite.accounts.services import api_keys, quotas
+from chatsite.accounts.services import api_keys, quotas, usage
 from chatsite.accounts.services.api_keys import Restrictions
 from tests.factories import make_chat_model
 from tests.workers.api.conftest import Api, error_of
@@ -170,6 +171,38 @@ def test_a_report_that_comes_twice_settles_once(make_api, workers_client):
     quotas.settle(request_id=workers_client.requests[0].id, tokens=999)
 
     assert used("tokens") == before
+
+
+class Killed(BaseException):
+    """Stands for the end of the control worker: nothing that catches errors sees it."""
+
+
+def killed(*args: Any, **kwargs: Any) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("at", [(usage, "record"), (quotas, "settle"), None], ids=["begin", "half", "end"])
+def test_a_control_worker_that_is_killed_over_a_report_charges_it_once(
+    make_api, workers_client, monkeypatch, at
+):
+    """Its message is acknowledged at the end, so whoever comes next is given it again."""
+    assert current_app.tasks["accounts.record_usage"].acks_late
+    make_api(tokens_per_day=1000).chat(max_tokens=500)
+    workers_client.wait_idle()
+    (report,) = workers_client.reports
+    if at is None:  # behind the last statement, before the acknowledgement
+        workers_client.deliver_made_reports()
+    else:
+        with monkeypatch.context() as doomed:
+            doomed.setattr(*at, killed)
+            with pytest.raises(Killed):
+                workers_client.deliver_made_reports()
+
+    workers_client.reports = [report]
+    workers_client.deliver_made_reports()
+
+    record = UsageRecord.objects.get()
+    assert used("tokens") == record.prompt_tokens + record.completion_tokens == 4
 
 
 def test_a_request_that_cannot_be_paid_for_is_not_made(make_api, workers_client):
