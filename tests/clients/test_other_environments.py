@@ -2,9 +2,12 @@
 
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.workers.api.conftest import LiveServer, live  # noqa: F401 - fixture
 from tests.workers.api.documented import examples, filled
@@ -25,12 +28,23 @@ GUIDES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "command", "model"), JOURNEYS, ids=[name for name, _, _ in JOURNEYS])
+def where_installed(cases: Iterable[tuple[Any, ...]]) -> list[ParameterSet]:
+    """The cases, whose first value is a package's name. Marked, so that no server is started to skip them all."""
+
+    def mark(name: str) -> pytest.MarkDecorator:
+        programs = VENVS / name / "bin"
+        reason = f"python3 -m venv {VENVS / name} && {programs}/pip install {name}"
+        return pytest.mark.skipif(not programs.is_dir(), reason=reason)
+
+    return [pytest.param(*case, marks=mark(case[0]), id=case[0]) for case in cases]
+
+
+@pytest.mark.parametrize(("name", "command", "model"), where_installed(JOURNEYS))
 def test_the_program_finds_everything_it_asks_for(live, name, command, model):  # noqa: F811
     run(name, command, live, MODEL=model)
 
 
-@pytest.mark.parametrize(("name", "start"), GUIDES)
+@pytest.mark.parametrize(("name", "start"), where_installed(GUIDES))
 def test_the_guides_program_runs(live, name, start):  # noqa: F811
     (text,) = [each.text for each in examples() if each.language == "python" and each.text.startswith(start)]
 
@@ -38,11 +52,8 @@ def test_the_guides_program_runs(live, name, start):  # noqa: F811
 
 
 def run(name: str, command: list[str], live: LiveServer, **environment: str) -> str:  # noqa: F811
-    """What it prints. Skipped where the environment is missing."""
+    """What it prints."""
     programs = VENVS / name / "bin"
-    if not programs.is_dir():
-        pytest.skip(f"python3 -m venv {VENVS / name} && {programs}/pip install {name}")
-
     done = subprocess.run(
         command,
         env={
