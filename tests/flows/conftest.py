@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import browser  # noqa: F401 - Chromium, for a module
-from tests.flows.browsing import COUNTED, Newcomer, Person, Windows, sign_up
+from tests.flows.browsing import COUNTED, Newcomer, Person, Windows, log_in, make_key, sign_up
 from tests.flows.stack import SMOLLM2, Stack
 from workers.engines.base import EngineError
 from workers.engines.registry import locate
@@ -41,7 +41,7 @@ def stack(weights: str) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def admin_key(stack: Stack) -> str:
-    return stack.key()
+    return make_key(log_in(stack, "admin", stack.admin_password))
 
 
 @pytest.fixture(scope="session")

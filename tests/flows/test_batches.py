@@ -9,6 +9,7 @@ import openai
 import psutil
 import pytest
 
+from tests.flows.browsing import log_in, make_key
 from tests.flows.stack import Stack, until
 
 REQUESTS = 500
@@ -50,7 +51,7 @@ def kill_everything(stack: Stack) -> None:
 
 
 def test_five_hundred_requests_survive_the_death_of_every_process_and_are_answered_once(own: Stack):
-    key = own.key()
+    key = make_key(log_in(own, "admin", own.admin_password))
     own.add_worker("steady", SCRIPT, name="steady-1")
     with openai.OpenAI(base_url=f"{own.url}/v1", api_key=key) as client:
         file = client.files.create(file=("requests.jsonl", lines()), purpose="batch")

@@ -11,6 +11,7 @@ import openai
 import psutil
 import pytest
 
+from tests.flows.browsing import log_in, make_key
 from tests.flows.stack import SMOLLM2, Stack, until
 
 
@@ -194,9 +195,8 @@ def test_a_stop_in_mid_answer_ends_it_with_an_error_and_leaves_nothing_running(w
     own = Stack()
     try:
         own.wait_ready()
-        events = stream_of(
-            own, own.key(), SMOLLM2, "Tell me a very long story about the sea.", max_tokens=2000
-        )
+        key = make_key(log_in(own, "admin", own.admin_password))
+        events = stream_of(own, key, SMOLLM2, "Tell me a very long story about the sea.", max_tokens=2000)
         received = [next(events) for _ in range(5)]
         processes = own.everything()
 
