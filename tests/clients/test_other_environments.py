@@ -61,6 +61,7 @@ def run(name: str, command: list[str], live: LiveServer, **environment: str) -> 
             "HOME": os.environ["HOME"],
             "OPENAI_BASE_URL": live.base_url,
             "OPENAI_API_KEY": live.keys["alice"],
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks GitHub for prices, and waits for the answer
             **environment,
         },
         capture_output=True,
