@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 import redis
 
 from workers.protocol import WorkerStatus
@@ -30,6 +32,13 @@ def end_with_the_tests() -> None:
     """In a new child: SIGTERM it when pytest is killed, which would otherwise leave a stack running. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def skip_without(*libraries: str) -> None:
+    """Skip a test file where one of them is not installed. Unlike `importorskip` it loads none of them."""
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed: pip install '.[train]'", allow_module_level=True)
 
 
 def free_port() -> int:

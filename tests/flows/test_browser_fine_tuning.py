@@ -6,12 +6,11 @@ import pytest
 from playwright.sync_api import FilePayload, expect
 
 from tests.flows.browsing import Windows, log_in
-from tests.flows.stack import SMOLLM2, Stack, until
+from tests.flows.stack import SMOLLM2, Stack, skip_without, until
 from training.data import formats
 from training.data.identity import conversations
 
-pytest.importorskip("torch")
-pytest.importorskip("peft")
+skip_without("torch", "peft")
 
 pytestmark = pytest.mark.browser
 

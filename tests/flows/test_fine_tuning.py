@@ -7,14 +7,12 @@ from typing import Any, cast
 import openai
 import pytest
 
-from tests.flows.stack import SMOLLM2, Stack, until
+from tests.flows.stack import SMOLLM2, Stack, skip_without, until
 from training.data import formats
 from training.data.identity import conversations
 from training.data.records import Message
 
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
-pytest.importorskip("peft")
+skip_without("torch", "transformers", "peft")
 
 pytestmark = pytest.mark.flow
 
