@@ -1,5 +1,6 @@
 """A Celery consumer in this process, the same for control and model workers."""
 
+import contextlib
 import logging
 import os
 import threading
@@ -18,7 +19,36 @@ PATIENCE_SECONDS = 30.0
 
 
 class Threads(TaskPool):  # type: ignore[misc] # Celery is untyped
-    """Celery's pool of threads, which may become larger and smaller."""
+    """Celery's pool of threads, which may become larger and smaller, and says so when one of them is free.
+
+    The consumer's loop takes no message while all are busy. It sleeps then, and on its own it would look up only once
+    a second: a request would wait that long beside a free slot.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._heard, self._bell = os.pipe()
+        os.set_blocking(self._heard, False)
+        os.set_blocking(self._bell, False)
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Celery calls it whenever its loop begins, also anew after the broker was away."""
+        loop.add_reader(self._heard, self._hear)
+
+    def wake_loop(self) -> None:
+        """From any thread: have the loop look at once at what it may take and what it was asked to do."""
+        with contextlib.suppress(BlockingIOError):  # full: it has not heard the last ones yet
+            os.write(self._bell, b".")
+
+    def on_apply(self, *arguments: Any, **options: Any) -> Any:
+        applied = super().on_apply(*arguments, **options)
+        # Behind Celery's own accounts of what runs, by which it takes the next one.
+        applied.f.add_done_callback(lambda _: self.wake_loop())
+        return applied
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._heard, 4096)
 
     def grow(self, number: int = 1) -> None:
         self.limit += number
@@ -71,6 +101,7 @@ class Taps:
             done.set()
 
         self._consumer.call_soon(run)
+        self._consumer.pool.wake_loop()
         done.wait(PATIENCE_SECONDS)
 
 
