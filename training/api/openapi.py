@@ -4,9 +4,9 @@ from typing import Any, Final
 
 from training.api import protocol
 from training.models import Job
-from workers.api.chat.openapi import LABELS
 from workers.api.describing import (
     INTEGER,
+    LABELS,
     MAYBE_SECONDS,
     MAYBE_STRING,
     OBJECT,
