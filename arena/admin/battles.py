@@ -15,7 +15,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
-from arena.admin.conversations import ReadOnlyAdmin
 from arena.errors import Refused
 from arena.models import (
     Battle,
@@ -33,10 +32,11 @@ from arena.ratings import categories
 from arena.selectors import battles as selectors
 from arena.services import labelling, matchmaking, moderation, votes
 from chatsite.accounts.models import User
+from chatsite.admin_bases import ReadOnlyAdmin, RicherPageAdmin
 
 
 @admin.register(Battle)
-class BattleAdmin(ReadOnlyAdmin):
+class BattleAdmin(ReadOnlyAdmin, RicherPageAdmin):
     list_display = ("__str__", "left_name", "right_name", "verdict", "mode", "source", "owner", "created_at")
     list_filter = ("mode", "source", "language", "labelled_by", "created_at")
     list_select_related = ("owner",)
@@ -98,24 +98,14 @@ class BattleAdmin(ReadOnlyAdmin):
             return f"{vote.get_choice_display()}{'' if vote.counted else ' (left out)'}"
         return ""
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        battle = self.get_object(request, object_id)
-        context: dict[str, Any] = {"turns": [], "vote": None, "cases": []}
-        if battle is not None and self.has_view_permission(request):
-            context = {
-                "turns": selectors.turns(battle),
-                "vote": selectors.vote_of(battle),
-                "cases": ModerationCase.objects.filter(battle=battle),
-                "may_label": may_decide(request, "change_battle"),
-                "labels": [(name, name in battle.categories) for name in _offered(battle)],
-            }
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
+    def page_context(self, request: HttpRequest, obj: Battle) -> dict[str, Any]:
+        return {
+            "turns": selectors.turns(obj),
+            "vote": selectors.vote_of(obj),
+            "cases": ModerationCase.objects.filter(battle=obj),
+            "may_label": may_decide(request, "change_battle"),
+            "labels": [(name, name in obj.categories) for name in _offered(obj)],
+        }
 
 
 def _offered(battle: Battle) -> list[str]:

@@ -4,28 +4,18 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
 from arena.models import Conversation, Reply
 from arena.selectors import conversations as selectors
 from arena.services import conversations
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class takes no [] at run time
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
+from chatsite.admin_bases import ReadOnlyAdmin, RicherPageAdmin
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin):
+class ConversationAdmin(ReadOnlyAdmin, RicherPageAdmin):
     list_display = ("__str__", "owner", "chat_model", "message_count", "created_at", "updated_at")
     list_filter = ("chat_model", "updated_at")
     list_select_related = ("owner", "chat_model")
@@ -67,16 +57,8 @@ class ConversationAdmin(ReadOnlyAdmin):
         for conversation in queryset:
             conversations.erase(conversation=conversation)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        conversation = self.get_object(request, object_id)
-        turns = selectors.turns(conversation) if conversation and self.has_view_permission(request) else []
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "turns": turns})
+    def page_context(self, request: HttpRequest, obj: Conversation) -> dict[str, Any]:
+        return {"turns": selectors.turns(obj)}
 
 
 @admin.register(Reply)

@@ -7,9 +7,9 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from kombu.exceptions import OperationalError
 
-from arena.admin.conversations import ReadOnlyAdmin
 from arena.models import Category, Topic
 from arena.services import labelling
+from chatsite.admin_bases import ReadOnlyAdmin
 
 
 @admin.register(Category)

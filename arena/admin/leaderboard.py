@@ -11,7 +11,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST
 
-from arena.admin.conversations import ReadOnlyAdmin
 from arena.boards import plots
 from arena.errors import Refused
 from arena.models import DailyStatistics, Listing, ListingChange, Snapshot
@@ -19,6 +18,7 @@ from arena.selectors import leaderboard, statistics
 from arena.selectors.leaderboard import Query
 from arena.services import publishing
 from chatsite.accounts.models import User
+from chatsite.admin_bases import ReadOnlyAdmin
 
 DAYS = (7, 30, 90, 365)
 IN_BARS = 20

@@ -17,21 +17,11 @@ from chatsite.accounts.models import ApiKey, AuditEvent, UsageRecord, User
 from chatsite.accounts.selectors import usage
 from chatsite.accounts.services import api_keys
 from chatsite.accounts.views.plotting import usage_plot
+from chatsite.admin_bases import ReadOnly, ReadOnlyAdmin
 from chatsite.net import client_address
 
 SPANS = (7, 30, 90, 365)
 """Days that the summary of usage can look back."""
-
-
-class ReadOnly(admin.options.BaseModelAdmin):  # type: ignore[type-arg] # Django's own takes no [] at run time
-    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
 
 
 class ApiKeyInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -124,7 +114,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiKeyAdmin(ReadOnlyAdmin):
     """No form to add one: the key could not be shown to its owner. `manage.py create_api_key` makes one."""
 
     list_display = ("prefix", "name", "owner", "created_at", "last_used_at", "expires_at", "revoked_at")
@@ -153,7 +143,7 @@ class ApiKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class UsageRecordAdmin(ReadOnlyAdmin):
     change_list_template = "admin/accounts/usagerecord/change_list.html"
     list_display = (
         "created_at",
@@ -198,7 +188,7 @@ class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "kind", "user", "by", "address", "detail")
     list_filter = ("kind",)
     list_select_related = ("user", "by")

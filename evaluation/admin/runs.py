@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from chatsite.admin_bases import ReadOnlyAdmin
 from evaluation.errors import CannotEvaluate
 from evaluation.models import (
     EvaluationRun,
@@ -147,18 +148,9 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
         return str(self.cleaned_data["mode"])
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class RecordAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(EvaluationRun)
@@ -318,7 +310,7 @@ class EvaluationRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(StoredAnswer)
-class StoredAnswerAdmin(ReadOnly):
+class StoredAnswerAdmin(RecordAdmin):
     list_display = ("question_id", "chat_model", "outcome", "error_message", "completion_tokens", "seconds")
     list_filter = ("outcome", "chat_model")
     list_select_related = ("run__suite",)
@@ -329,7 +321,7 @@ class StoredAnswerAdmin(ReadOnly):
 
 
 @admin.register(StoredVerdict)
-class StoredVerdictAdmin(ReadOnly):
+class StoredVerdictAdmin(RecordAdmin):
     list_display = (
         "question_id",
         "turn",
@@ -350,14 +342,14 @@ class StoredVerdictAdmin(ReadOnly):
 
 
 @admin.register(StoredTaskScore)
-class StoredTaskScoreAdmin(ReadOnly):
+class StoredTaskScoreAdmin(RecordAdmin):
     list_display = ("chat_model", "task", "metric", "value", "stderr", "samples", "created_at")
     list_filter = ("task", "chat_model")
     search_fields = ("task", "chat_model")
 
 
 @admin.register(HumanVerdict)
-class HumanVerdictAdmin(ReadOnly):
+class HumanVerdictAdmin(RecordAdmin):
     list_display = ("question_id", "turn", "person", "model_1", "model_2", "winner", "swapped", "created_at")
     list_filter = ("winner",)
     list_select_related = ("person",)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from chatsite.accounts.models import User
+from chatsite.admin_bases import RicherPageAdmin
 from evaluation.errors import CannotEvaluate
 from training.admin.forms import HYPERPARAMETERS, EvaluateForm, PublishForm, StartForm
 from training.curve import Series, draw
@@ -38,7 +39,7 @@ STEERED: dict[str, Callable[..., None]] = {
 
 
 @admin.register(Job)
-class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class takes no [] at run time
+class JobAdmin(RicherPageAdmin):
     form = StartForm
     change_form_template = "admin/training/job/change_form.html"
     add_form_template = "admin/training/job/add_form.html"
@@ -135,25 +136,12 @@ class JobAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class
         context = {"poll_seconds": POLL_SECONDS, "nobody_trains": _nobody_trains()}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        job = self.get_object(request, object_id)
-        if job is None:
-            return super().change_view(request, object_id, form_url, extra_context)
-        if not self.has_view_permission(request, job):
-            raise PermissionDenied
-        answering = _answering(job.fine_tuned_model)
-        if request.headers.get("HX-Request") and request.GET.get("seen") != _seen(job, answering):
+    def page_context(self, request: HttpRequest, obj: Job) -> dict[str, Any] | HttpResponse:
+        answering = _answering(obj.fine_tuned_model)
+        if request.headers.get("HX-Request") and request.GET.get("seen") != _seen(obj, answering):
             # It has come to another state, which has other buttons: the whole page is drawn anew.
             return HttpResponse(headers={"HX-Refresh": "true"})
-        return super().change_view(
-            request, object_id, form_url, {**self._about(request, job, answering), **(extra_context or {})}
-        )
+        return self._about(request, obj, answering)
 
     def _about(self, request: HttpRequest, job: Job, answering: "Answering") -> dict[str, Any]:
         course = runs.course(job)

@@ -1,7 +1,5 @@
 """Files and batches for the operator. Both are their owners': they can be looked at, and batches can be cancelled."""
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -9,27 +7,19 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from chatsite.admin_bases import ReadOnlyAdmin
 from workers.models import ApiFile, Batch
 from workers.services import batches
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # Django's own class takes no [] at run time
+class OwnedAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     date_hierarchy = "created_at"
     list_select_related = ("owner",)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
 
 @admin.register(ApiFile)
-class ApiFileAdmin(ReadOnlyAdmin):
+class ApiFileAdmin(OwnedAdmin):
     """What is in a file stays between its owner and the disk."""
 
     list_display = (
@@ -52,7 +42,7 @@ class ApiFileAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Batch)
-class BatchAdmin(ReadOnlyAdmin):
+class BatchAdmin(OwnedAdmin):
     list_display = (
         "public_id",
         "owner",
