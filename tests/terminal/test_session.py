@@ -159,7 +159,11 @@ def test_ctrl_c_before_the_first_word_takes_the_message_back(talk, workers_clien
     assert notebook.notes == ["(stopped) The message was taken back."]
 
 
-def test_ctrl_c_ends_a_pipes_run_and_stops_the_answer(talk, workers_client):
+def test_ctrl_c_ends_a_pipes_run_and_stops_the_answer(talk, workers_client, request):
+    # A shell that starts the tests in the background has them ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
     class Impatient(Notebook):
         def answer(self, deltas):
             for _ in deltas:
