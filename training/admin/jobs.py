@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -17,11 +18,11 @@ from django.utils.translation import gettext_lazy
 from chatsite.accounts.models import User
 from chatsite.admin_bases import RicherPageAdmin
 from evaluation.errors import CannotEvaluate
-from training.admin.forms import HYPERPARAMETERS, EvaluateForm, PublishForm, StartForm
+from training.admin.forms import HYPERPARAMETERS, EstimateForm, EvaluateForm, PublishForm, StartForm
 from training.curve import Series, draw
 from training.models import Job
 from training.selectors import runs
-from training.services import jobs, publishing, running, smoke, starting
+from training.services import foreseeing, jobs, publishing, running, smoke, starting
 from workers import client
 from workers.connections import UNREACHABLE
 from workers.models import ChatModel
@@ -93,7 +94,9 @@ class JobAdmin(RicherPageAdmin):
         publish = self.admin_site.admin_view(self.publish)
         evaluate = self.admin_site.admin_view(self.evaluate)
         load = self.admin_site.admin_view(self.load)
+        estimate = self.admin_site.admin_view(self.estimate)
         return [
+            path("add/estimate/", estimate, name="training_job_estimate"),
             path("<int:pk>/steer/<str:verb>/", steer, name="training_job_steer"),
             path("<int:pk>/publish/", publish, name="training_job_publish"),
             path("<int:pk>/evaluate/", evaluate, name="training_job_evaluate"),
@@ -127,6 +130,14 @@ class JobAdmin(RicherPageAdmin):
     ) -> HttpResponse:
         context = {"title": _("Teach a chat model"), "nobody_trains": _nobody_trains()}
         return super().add_view(request, form_url, {**context, **(extra_context or {})})
+
+    def estimate(self, request: HttpRequest) -> HttpResponse:
+        """What the job in the form would need: a piece of its page."""
+        if request.method != "POST" or not self.has_add_permission(request):
+            raise PermissionDenied
+        form = type("EstimateForm", (EstimateForm,), {"owner": request.user})(request.POST)
+        context = _foreseen(form.cleaned_data) if form.is_valid() else {"problems": form.problems()}
+        return render(request, "admin/training/job/estimate.html", context)
 
     # Looking at them.
 
@@ -256,6 +267,24 @@ class JobAdmin(RicherPageAdmin):
         if job is None:
             raise Http404
         return job
+
+
+def _foreseen(wanted: dict[str, Any]) -> dict[str, Any]:
+    context: dict[str, Any] = {"file": wanted["file"] if wanted["origin"] == "file" else None}
+    if context["file"]:
+        context["steps"] = foreseeing.steps(
+            rows=context["file"].lines,
+            held_out=wanted["held_out"],
+            batch_size=wanted["batch_size"],
+            epochs=wanted["n_epochs"],
+        )
+    try:
+        context["foreseen"] = foreseeing.foresee(
+            chat_model=wanted["base"], method=wanted["method"], batch_size=wanted["batch_size"]
+        )
+    except foreseeing.CannotForesee as error:
+        context["unknown"] = str(error)
+    return context
 
 
 def _page_of(job: Job) -> str:

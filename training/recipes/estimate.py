@@ -1,8 +1,6 @@
 """What a training will need, told before it starts.
 
-Activations follow Korthikanti et al. (arXiv 2205.05198, eq. 2): 34 bytes per token, layer and hidden unit in 16
-bits, without the attention's table (the kernels do not keep it). It is an estimate: the run itself reports its true
-peak.
+It is an estimate: the run itself reports its true peak.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,6 +9,7 @@ from typing import Any
 import psutil
 import torch
 
+from training import memory
 from training.recipes.refusals import Refusal
 
 ROOM = 0.95
@@ -50,7 +49,7 @@ def estimate(
     mixed: bool,
     shards: int = 1,
     weight_shards: int = 1,
-    optimizer_bytes: int = 8,
+    optimizer_bytes: int = memory.ADAM,
 ) -> Estimate:
     """For a loaded model with `tokens` in a batch on each device.
 
@@ -62,17 +61,13 @@ def estimate(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = sum(_count(parameter) * parameter.element_size() for parameter in trained)
     states = sum(_count(parameter) for parameter in trained) * optimizer_bytes
-    layers, hidden, vocabulary = _shape(model)
-    width = 1 if mixed else 2  # of 16 bits
-    per_token = 34 * hidden * width
-    kept = layers * 2 * hidden * width + per_token if checkpointing else layers * per_token
+    shape = _shape(model)
     return Estimate(
         weights=weights,
         gradients=gradients // shards,
         optimizer=states // shards,
-        activations=tokens * kept,
-        # In 32 bits, with their gradients.
-        logits=tokens * vocabulary * 4 * 2,
+        activations=memory.activations(shape, tokens=tokens, checkpointing=checkpointing, mixed=mixed),
+        logits=memory.logits(shape, tokens=tokens),
         free=free_memory(),
         loaded=weights if _is_in_place(model) else 0,
     )
@@ -120,10 +115,11 @@ def _is_in_place(model: Any) -> bool:
     return kinds == {"cuda" if torch.cuda.is_available() else "cpu"}
 
 
-def _shape(model: Any) -> tuple[int, int, int]:
+def _shape(model: Any) -> memory.Shape:
     config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
     layers = getattr(config, "num_hidden_layers", 0) + getattr(config, "num_decoder_layers", 0)
-    return layers, getattr(config, "hidden_size", 0) or getattr(config, "d_model", 0), config.vocab_size
+    hidden = getattr(config, "hidden_size", 0) or getattr(config, "d_model", 0)
+    return memory.Shape(layers, hidden, config.vocab_size)
 
 
 def _batch_is_most(found: Estimate) -> bool:

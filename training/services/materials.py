@@ -52,6 +52,11 @@ def lay_out(*, job: Job, folder: Path) -> Materials:
     return Materials(train, validation if validation.is_file() else None)
 
 
+def held_out(amount: int, percent: int) -> int:
+    """How many of `amount` rows are kept back."""
+    return min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, round(amount * percent / 100))) if percent else 0
+
+
 def clear(*, job: Job, folder: Path) -> None:
     """A job that has ended keeps nothing of what people said here: what they take back is gone from the disk, too."""
     if job.source and not job.open:
@@ -102,7 +107,7 @@ def _part(whole: Path, train: Path, validation: Path, job: Job) -> None:
     """Some rows, chosen by the job's seed, are held out. The training part comes last: with it all is laid out."""
     with whole.open("rb") as lines:
         amount = sum(1 for line in lines if line.strip())
-    wanted = min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, round(amount * job.held_out / 100)))
+    wanted = held_out(amount, job.held_out)
     if amount <= wanted:
         raise Untrainable(
             "held_out",

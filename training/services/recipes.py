@@ -16,7 +16,10 @@ PREFERENCE_LEARNING_RATE: Final = 1e-5
 EPOCHS: Final = 3
 BATCH_SIZE: Final = 4
 BETA: Final = 0.1
-LORA: Final = ("--method", "lora", "--lora_r", "16", "--lora_alpha", "32")
+RANK: Final = 16
+LORA: Final = ("--method", "lora", "--lora_r", str(RANK), "--lora_alpha", "32")
+LONGEST: Final = 2048
+"""Tokens of a row at most: what is usual for the recipes."""
 POINTS: Final = "0.005"
 """Share of the steps between two points of the curve: 200 of them, or one a step."""
 KEPT_CHECKPOINTS: Final = 3

@@ -5,11 +5,12 @@ import math
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from training.memory import Shape
 from training.weights.errors import WeightsError
 from workers import gguf
 
@@ -53,6 +54,67 @@ def inspect(path: Path) -> Inspection:
     raise WeightsError(f"{path} is neither a GGUF file nor the folder of a checkpoint.")
 
 
+class Plan(NamedTuple):
+    """Of a chat model, as its checkpoint tells it."""
+
+    shape: Shape
+    parameters: int
+    matrices: tuple[tuple[int, int], ...]
+    """Rows and columns of the linear layers in its blocks."""
+
+
+def plan(path: Path) -> Plan:
+    """From the headers alone. Raises `WeightsError`, also when they do not tell how large the chat model is."""
+    found = _plan_of_gguf(path) if path.is_file() and path.suffix == ".gguf" else _plan_of_folder(path)
+    if min(found.shape) < 1 or not found.matrices:
+        raise WeightsError(f"{path} does not tell its layers, their width and its vocabulary.")
+    return found
+
+
+def _plan_of_gguf(path: Path) -> Plan:
+    try:
+        header = gguf.read_header(path)
+    except (gguf.NotGguf, OSError) as error:
+        raise WeightsError(str(error)) from None
+    facts = header.metadata
+    architecture = facts.get("general.architecture", "")
+    shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
+    embedding = next((shape for name, shape in shapes if name == "token_embd.weight"), ())
+    return Plan(
+        Shape(
+            _whole(facts, f"{architecture}.block_count"),
+            _whole(facts, f"{architecture}.embedding_length"),
+            embedding[-1] if embedding else 0,
+        ),
+        sum(tensor.parameters for tensor in header.tensors),
+        _matrices((name, shape) for name, shape in shapes if name.startswith("blk.")),
+    )
+
+
+def _plan_of_folder(folder: Path) -> Plan:
+    if not folder.is_dir():
+        raise WeightsError(f"{folder} is not on this machine.")
+    tensors = [tensor for file in sorted(folder.glob("*.safetensors")) for tensor in _safetensors(file)]
+    if not tensors:
+        raise WeightsError(f"{folder} holds no safetensors.")
+    config = _config(folder)
+    shape = Shape(
+        _whole(config, "num_hidden_layers", "n_layer"),
+        _whole(config, "hidden_size", "n_embd"),
+        _whole(config, "vocab_size"),
+    )
+    return Plan(
+        shape,
+        sum(math.prod(shape) for _name, _kind, shape in tensors),
+        # A block's tensors have its number in their names; embeddings and the last layer have none.
+        _matrices((name, shape) for name, _kind, shape in tensors if re.search(r"\.\d+\.", name)),
+    )
+
+
+def _matrices(shapes: Iterable[tuple[str, Sequence[int]]]) -> tuple[tuple[int, int], ...]:
+    return tuple((shape[0], shape[1]) for _name, shape in shapes if len(shape) == 2)
+
+
 def _gguf(path: Path) -> Inspection:
     try:
         header = gguf.read_header(path)
@@ -93,7 +155,7 @@ def _folder(folder: Path) -> Inspection:
     stored: Counter[str] = Counter()
     size = count = 0
     for file in files:
-        for kind, shape in _safetensors(file):
+        for _name, kind, shape in _safetensors(file):
             stored[kind] += math.prod(shape)
             size += math.prod(shape) * SAFETENSORS_BYTES.get(kind, 0)
             count += 1
@@ -113,8 +175,8 @@ def _folder(folder: Path) -> Inspection:
     )
 
 
-def _safetensors(file: Path) -> Iterator[tuple[str, list[int]]]:
-    """(type, shape) of each tensor. The file begins with the length of a JSON header, 8 bytes little-endian."""
+def _safetensors(file: Path) -> Iterator[tuple[str, str, list[int]]]:
+    """(name, type, shape) of each tensor. The file begins with the length of a JSON header, 8 bytes little-endian."""
     try:
         with file.open("rb") as content:
             (length,) = struct.unpack("<Q", content.read(8))
@@ -123,7 +185,7 @@ def _safetensors(file: Path) -> Iterator[tuple[str, list[int]]]:
             header = json.loads(content.read(length))
         for name, entry in header.items():
             if name != "__metadata__":
-                yield str(entry["dtype"]), list(entry["shape"])
+                yield name, str(entry["dtype"]), [int(size) for size in entry["shape"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
         raise WeightsError(f"{file} is no safetensors file, or damaged.") from None
 
@@ -135,6 +197,8 @@ def _config(folder: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder / 'config.json'} cannot be read: {error}.") from None
+    if not isinstance(config, dict):
+        raise WeightsError(f"{folder / 'config.json'} cannot be read: it is no object.")
     text = config.get("text_config")  # of a model that sees pictures as well
     return {**config, **text} if isinstance(text, dict) else config
 

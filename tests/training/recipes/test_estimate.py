@@ -3,7 +3,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from training import memory  # noqa: E402
 from training.recipes import estimate, probe  # noqa: E402 - they need torch
+from training.weights import inspecting  # noqa: E402
 
 
 def seven_billion():
@@ -70,3 +72,31 @@ def test_frozen_weights_need_no_optimizer():
 def test_measuring_pays_for_long_runs_only():
     assert not probe.pays(10_000, max_length=2048, batch_size=4)
     assert probe.pays(370e6, max_length=2048, batch_size=4)
+
+
+def test_the_headers_of_a_checkpoint_tell_the_same_as_the_model_with_its_adapter(tmp_path):
+    """What the web foresees without torch is what the recipe will find."""
+    peft = pytest.importorskip("peft")
+    config = transformers.LlamaConfig(
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        hidden_size=32,
+        intermediate_size=48,
+        vocab_size=60,
+    )
+    model = transformers.LlamaForCausalLM(config)
+    model.save_pretrained(str(tmp_path))
+    model = peft.get_peft_model(
+        model, peft.LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    found = estimate.estimate(model, tokens=64, checkpointing=False, mixed=False)
+
+    plan = inspecting.plan(tmp_path)
+
+    trained = sum(16 * (rows + columns) for rows, columns in plan.matrices)
+    assert trained * 4 == found.gradients
+    assert trained * memory.ADAM == found.optimizer
+    assert (plan.parameters + trained) * 4 == found.weights
+    assert memory.activations(plan.shape, tokens=64, checkpointing=False, mixed=False) == found.activations
+    assert memory.logits(plan.shape, tokens=64) == found.logits

@@ -6,7 +6,8 @@ import pytest
 from workers.engine_settings.transformers import TransformersOptions
 from workers.engines import registry
 from workers.engines.base import EngineError
-from workers.engines.registry import EngineSpec, load, locate
+from workers.engines.registry import EngineSpec, load
+from workers.locating import locate
 
 
 def test_a_path_is_a_path(monkeypatch):

@@ -19,7 +19,8 @@ from workers.benchmarks import batch as batch_file
 from workers.benchmarks.load import check_loopback
 from workers.benchmarks.stack import WorkerBeside, running
 from workers.engines.base import EngineError
-from workers.engines.registry import EngineSpec, load, locate
+from workers.engines.registry import EngineSpec, load
+from workers.locating import locate
 from workers.selectors import catalog
 
 PRIVATE = "CHATSITE_BENCHMARK_DATA"
