@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 from tests.factories import make_chat_model, make_user
+from tests.workers.formats.gguf_files import write_gguf
 from training.models import Job
 from training.services import jobs
 
@@ -87,4 +88,22 @@ def test_it_fits_a_phone(open_page, job, path):
     own = f"{job.pk}/change/" if path == "change/" else path
     page = open_page(f"/admin/training/job/{own}", size=PHONE, dark=True)
     expect(page.locator("#content h1")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_it_tells_what_a_job_would_need_before_it_starts(open_page, tmp_path):
+    facts = {"general.architecture": "llama", "llama.block_count": 30, "llama.embedding_length": 576}
+    tensors = {"token_embd.weight": ((576, 49152), 3), "blk.0.ffn_up.weight": ((576, 1536), 3)}
+    path = write_gguf(tmp_path / "small.gguf", facts, tensors)
+    make_chat_model("small", engine="llama_cpp", checkpoint=str(path))
+    page = open_page("/admin/training/job/add/", size=PHONE)
+
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#estimate")).to_contain_text("Chat model to teach: This field is required.")
+
+    page.get_by_label("Chat model to teach").select_option("small")
+    page.get_by_label("Recipe").select_option("supervised")
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#estimate dt").first).to_have_text("Memory")
+    expect(page.locator("#estimate dd").first).to_contain_text("GiB")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
