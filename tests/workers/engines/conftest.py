@@ -10,7 +10,8 @@ from tests.workers.support import make_request
 from workers.engine_settings.transformers import TransformersOptions
 from workers.engines.base import Engine, EngineError, StopSignal
 from workers.engines.llama_cpp import LlamaCppEngine
-from workers.engines.registry import EngineSpec, load, locate
+from workers.engines.registry import EngineSpec, load
+from workers.locating import locate
 from workers.protocol import Delta, Failed, Finished, GenerationRequest, StreamEvent
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tests.workers.support import make_request
 from workers.engines import completion
 from workers.engines.base import EngineError
 from workers.engines.llama_cpp import LlamaCppEngine
-from workers.engines.registry import locate
+from workers.locating import locate
 from workers.protocol import ChatMessage
 from workers.services import demo
 from workers.services.starting import CannotHost
