@@ -45,6 +45,8 @@ class BrokerClient:
         limit = settings.QUEUE_LIMIT
         waiting = ledger.enter(client, request, queue=queue_key(request.chat_model), limit=limit)
         if waiting >= limit:
+            # Nothing was entered, but by a first call whose answer was lost on its way and that was sent again.
+            ledger.drop(client, request.id)
             raise self._queue_full(request.chat_model, waiting)
         try:
             self.publish(request.id, 1, request.chat_model)

@@ -277,9 +277,10 @@ class StreamWriter:
     def _is_patient(self) -> bool:
         """Nothing waits but the news that requests were taken."""
         with self._flushed:
-            waiting = [event for stream in self._dirty for event in stream.pending]
-            retried = any(stream.outbox for stream in self._dirty)
-            return bool(waiting) and not retried and all(isinstance(event, Started) for event in waiting)
+            return bool(self._dirty) and all(
+                not stream.outbox and all(isinstance(event, Started) for event in stream.pending)
+                for stream in self._dirty
+            )
 
     def _flush(self) -> bool:
         """Write everything that waits. False when some of it must be tried again."""

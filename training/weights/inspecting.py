@@ -72,10 +72,7 @@ def plan(path: Path) -> Plan:
 
 
 def _plan_of_gguf(path: Path) -> Plan:
-    try:
-        header = gguf.read_header(path)
-    except (gguf.NotGguf, OSError) as error:
-        raise WeightsError(str(error)) from None
+    header = _gguf_header(path)
     facts = header.metadata
     architecture = facts.get("general.architecture", "")
     shapes = [(tensor.name, tensor.shape) for tensor in header.tensors]
@@ -115,11 +112,15 @@ def _matrices(shapes: Iterable[tuple[str, Sequence[int]]]) -> tuple[tuple[int, i
     return tuple((shape[0], shape[1]) for _name, shape in shapes if len(shape) == 2)
 
 
-def _gguf(path: Path) -> Inspection:
+def _gguf_header(path: Path) -> gguf.Header:
     try:
-        header = gguf.read_header(path)
+        return gguf.read_header(path)
     except (gguf.NotGguf, OSError) as error:
         raise WeightsError(str(error)) from None
+
+
+def _gguf(path: Path) -> Inspection:
+    header = _gguf_header(path)
     facts = header.metadata
     architecture = str(facts.get("general.architecture", ""))
 
