@@ -40,6 +40,14 @@ def until(ask: Callable[[], T], seconds: float = 15.0) -> T:
     return answer
 
 
+def command_line(pid: str) -> bytes:
+    """Empty when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def alive(pid: int) -> bool:
     """Whether the process runs. A zombie, which nobody has waited for, does not."""
     try:
@@ -128,8 +136,9 @@ class Stack:
         return self.process.wait(seconds)
 
     def watchdog_pid(self) -> int:
+        """The process of the watchdog; 0 while there is none, as between the death of one and the start of the next."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return next(int(pid) for pid in children if b"watchdog" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        return next((int(pid) for pid in children if b"watchdog" in command_line(pid)), 0)
 
     def clean_up(self) -> None:
         if self.process and self.process.poll() is None:
