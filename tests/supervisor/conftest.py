@@ -1,5 +1,6 @@
 """A supervisor in a process of its own, with tiny children that are told what to do on their command line."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
+# Seconds: only how long a test may hang before it fails, never what it measures.
+PATIENCE = 120.0
 ROOT = Path(__file__).resolve().parents[2]
 
 # Each child says its name and process in the shared file `events`, and there again when it is told to stop.
@@ -31,7 +34,7 @@ tell("started")
 SLEEP = "while True: time.sleep(0.05)"
 
 
-def until(ask: Callable[[], T], seconds: float = 15.0) -> T:
+def until(ask: Callable[[], T], seconds: float = PATIENCE) -> T:
     """Ask until the answer is true; fail when it never is."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):
@@ -48,12 +51,17 @@ def command_line(pid: str) -> bytes:
         return b""
 
 
+def state_of(pid: int) -> str:
+    """What proc(5) calls it: R runs or could, S sleeps, Z has ended. Empty when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def alive(pid: int) -> bool:
     """Whether the process runs. A zombie, which nobody has waited for, does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return state_of(pid) not in ("", "Z", "X")
 
 
 class Stack:
@@ -73,7 +81,7 @@ class Stack:
         body: str = SLEEP,
         *,
         stage: str = "MODELS",
-        stop_seconds: float = 5.0,
+        stop_seconds: float = PATIENCE / 2,
         more: str = "",
     ) -> None:
         script = (
@@ -131,21 +139,25 @@ class Stack:
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, seconds: float = 15.0) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         assert self.process is not None
         return self.process.wait(seconds)
 
     def watchdog_pid(self) -> int:
         """The process of the watchdog; 0 while there is none, as between the death of one and the start of the next."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return next((int(pid) for pid in children if b"watchdog" in command_line(pid)), 0)
+        return next((int(pid) for pid in children if command_line(pid).endswith(b"/watchdog.py\0")), 0)
+
+    def until_it_rests(self) -> None:
+        """Until the supervisor waits for something to happen: what it does once a child runs has been done by then."""
+        until(lambda: state_of(self.pid) == "S")
 
     def clean_up(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
         for _, _, pid in self.events():
-            if alive(pid):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 

@@ -194,7 +194,7 @@ def complaints(tmp_path_factory) -> dict[tuple[str, str], str]:
         env={**clean, "CHATSITE_DATA": str(data)},
         input=json.dumps(BAD_SETTINGS),
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     texts = [(said / str(number)).read_text().strip() for number in range(len(BAD_SETTINGS))]
@@ -273,7 +273,7 @@ class TestSecrets:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        answers = {process.communicate(timeout=60)[0] for process in processes}
+        answers = {process.communicate(timeout=300)[0] for process in processes}
 
         assert len(answers) == 1
         assert len(answers.pop().strip()) == 64

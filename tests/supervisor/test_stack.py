@@ -34,7 +34,7 @@ def test_it_refuses_an_address_of_another_machine():
 
 def test_it_finds_a_free_port_for_port_0():
     listener, address = stack.listen("127.0.0.1", 0)
-    with listener, socket.create_connection(("127.0.0.1", address.port), timeout=2):
+    with listener, socket.create_connection(("127.0.0.1", address.port), timeout=60):
         assert address.url == f"http://127.0.0.1:{address.port}"
 
 
