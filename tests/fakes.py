@@ -8,7 +8,8 @@ from typing import Any
 
 from celery import current_app
 
-from workers import fleet, ledger
+from chatsite.accounts.services import charging
+from workers import fleet, ledger, usage_log
 from workers.broker import BrokerClient
 from workers.connections import broker
 from workers.engines.base import Engine
@@ -91,6 +92,10 @@ class InProcessClient(BrokerClient):
         current_app.loader.import_default_modules()  # as a Celery worker does; a test may have imported none
         delivered, self.reports = self.reports, []
         for task, report in delivered:
+            if task == usage_log.USAGE_TASK:
+                usage_log.append(broker(), report)
+                charging.charge_portion()
+                continue
             payload = json.loads(json.dumps(report.to_dict()))  # what the queue does to it
             current_app.tasks[task](payload)
         return [report for _, report in delivered]

@@ -3,16 +3,31 @@
 from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_ready, worker_shutting_down
 from django.db import OperationalError
 
-from chatsite.accounts.services import passwords, usage
+from chatsite.accounts.services import charging, passwords, usage
 from workers.protocol import Report
+from workers.reports import CONTROL_QUEUE
+from workers.usage_log import USAGE_TASK
 
 
-# The service counts a report once, so trying again is safe; a locked or restarting database is a failure that
-# passes by itself.
+@worker_ready.connect
+def charge_beside_control(sender: Any, **_: Any) -> None:
+    """The control worker, and no other, has the database."""
+    if CONTROL_QUEUE in sender.app.amqp.queues.consume_from:
+        worker_shutting_down.connect(_stop_charging)
+        charging.charge_beside()
+
+
+def _stop_charging(**_: Any) -> None:
+    charging.stop()
+
+
+# Workers write reports into `workers.usage_log` today; those of an earlier version's workers come here. The service
+# counts a report once, so trying again is safe; a locked or restarting database is a failure that passes by itself.
 @shared_task(
-    name="accounts.record_usage",
+    name=USAGE_TASK,
     # Acknowledged when it is done: a control worker that is killed here must not take the account along. A report that
     # comes twice counts once.
     acks_late=True,

@@ -103,15 +103,15 @@ def test_the_task_refuses_what_is_no_report_without_repeating_it(payload):
 
 
 def test_the_task_is_tried_again_when_the_database_is_busy(alice):
-    outcomes: list[Any] = [OperationalError("database is locked"), usage.record]
+    outcomes: list[Any] = [OperationalError("database is locked"), usage.take_report]
 
-    def record(**arguments) -> None:
+    def take_report(report: Report) -> None:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        outcome(**arguments)
+        outcome(report)
 
-    with mock.patch("chatsite.accounts.tasks.usage.record", record):
+    with mock.patch("chatsite.accounts.tasks.usage.take_report", take_report):
         current_app.tasks["accounts.record_usage"].apply(args=[report(key_of(alice)).to_dict()])
     assert outcomes == []
     assert UsageRecord.objects.count() == 1

@@ -95,7 +95,7 @@ def check_abilities(request: WorkerRequest) -> None:
 
 
 def report_key(api_key: ApiKey, chat_model: str, source: str = "api") -> str:
-    """For `accounts.record_usage`: whom the tokens are counted to."""
+    """For the report of a request's usage: whom the tokens are counted to."""
     return json.dumps(
         {"user": api_key.owner_id, "api_key": api_key.pk, "source": source, "chat_model": chat_model}
     )

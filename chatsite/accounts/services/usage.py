@@ -1,7 +1,9 @@
 """Keeps account of the tokens that people use. Sees reports of generations, stores numbers only."""
 
 import json
+from collections.abc import Sequence, Set
 from dataclasses import replace
+from typing import Any
 
 from chatsite.accounts.models import ApiKey, UsageRecord, User
 from chatsite.accounts.services import quotas
@@ -15,22 +17,14 @@ def record(
 
     A user or key that was deleted in the meantime is left out: the tokens were used all the same.
     """
-    # Every answer of the API ends here, beside the model's own threads: three short statements, no row is read.
-    UsageRecord.objects.bulk_create(
-        [
-            UsageRecord(
-                request_id=report.request_id,
-                user_id=_if_there(User, user_id),
-                api_key_id=_if_there(ApiKey, api_key_id),
-                source=UsageRecord.Source(source),
-                chat_model=chat_model,
-                prompt_tokens=report.usage.prompt_tokens,
-                completion_tokens=report.usage.completion_tokens,
-                outcome=report.outcome,
-            )
-        ],
-        ignore_conflicts=True,
+    row = _row(
+        report,
+        user_id=_those_there(User, {user_id}).get(user_id),
+        api_key_id=_those_there(ApiKey, {api_key_id}).get(api_key_id),
+        source=source,
+        chat_model=chat_model,
     )
+    UsageRecord.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def take_report(report: Report) -> None:
@@ -39,19 +33,33 @@ def take_report(report: Report) -> None:
     The report's `key` is JSON with `user`, `api_key`, `source`, `chat_model`, and `reserved` if tokens were set aside;
     `prompt_paid` if it is one of several replies to a prompt, which counts with the first of them.
     """
-    key = json.loads(report.key)
-    if key.get("prompt_paid"):
-        report = replace(report, usage=replace(report.usage, prompt_tokens=0, cached_tokens=0))
-    record(
-        user_id=key["user"],
-        api_key_id=key["api_key"],
-        source=key["source"],
-        report=report,
-        chat_model=key["chat_model"],
-    )
-    if key.get("reserved"):
-        tokens = report.usage.prompt_tokens + report.usage.completion_tokens
-        quotas.settle(request_id=report.request_id, tokens=tokens)
+    take_reports([report])
+
+
+def take_reports(reports: Sequence[Report]) -> None:
+    """The same for many, in one statement.
+
+    Raises `ValueError` or `KeyError` when one's key is none; nothing is written then.
+    """
+    keys = [json.loads(report.key) for report in reports]
+    charged = [_charged(report, key) for report, key in zip(reports, keys, strict=True)]
+    users = _those_there(User, {key["user"] for key in keys})
+    api_keys = _those_there(ApiKey, {key["api_key"] for key in keys})
+    rows = [
+        _row(
+            report,
+            user_id=users.get(key["user"]),
+            api_key_id=api_keys.get(key["api_key"]),
+            source=key["source"],
+            chat_model=key["chat_model"],
+        )
+        for report, key in zip(charged, keys, strict=True)
+    ]
+    UsageRecord.objects.bulk_create(rows, ignore_conflicts=True)
+    for report, key in zip(charged, keys, strict=True):
+        if key.get("reserved"):
+            tokens = report.usage.prompt_tokens + report.usage.completion_tokens
+            quotas.settle(request_id=report.request_id, tokens=tokens)
 
 
 def disclose(*, request_ids: list[str], chat_model: str) -> None:
@@ -59,5 +67,30 @@ def disclose(*, request_ids: list[str], chat_model: str) -> None:
     UsageRecord.objects.filter(request_id__in=request_ids).update(chat_model=chat_model)
 
 
-def _if_there(model: type[User | ApiKey], pk: int | None) -> int | None:
-    return pk if pk is not None and model._default_manager.filter(pk=pk).exists() else None
+def _row(
+    report: Report, *, user_id: int | None, api_key_id: int | None, source: str, chat_model: str
+) -> UsageRecord:
+    return UsageRecord(
+        request_id=report.request_id,
+        user_id=user_id,
+        api_key_id=api_key_id,
+        source=UsageRecord.Source(source),
+        chat_model=chat_model,
+        prompt_tokens=report.usage.prompt_tokens,
+        completion_tokens=report.usage.completion_tokens,
+        outcome=report.outcome,
+    )
+
+
+def _charged(report: Report, key: dict[str, Any]) -> Report:
+    if not key.get("prompt_paid"):
+        return report
+    return replace(report, usage=replace(report.usage, prompt_tokens=0, cached_tokens=0))
+
+
+def _those_there(model: type[User | ApiKey], wanted: Set[int | None]) -> dict[int | None, int]:
+    """Those of the primary keys `wanted` that have a row, each by itself."""
+    given = [pk for pk in wanted if pk is not None]
+    if not given:
+        return {}
+    return {pk: pk for pk in model._default_manager.filter(pk__in=given).values_list("pk", flat=True)}

@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 import pytest
-from celery import current_app
 
 from chatsite.accounts.models import ApiKey, UsageRecord
-from chatsite.accounts.services import api_keys, quotas, usage
+from chatsite.accounts.services import api_keys, charging, quotas, usage
 from chatsite.accounts.services.api_keys import Restrictions
 from tests.factories import make_chat_model
 from tests.workers.api.conftest import Api, error_of
 from tests.workers.support import make_request
+from workers import usage_log
 from workers.api import caller, submission
 from workers.connections import broker
 
@@ -181,25 +181,23 @@ def killed(*args: Any, **kwargs: Any) -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("at", [(usage, "record"), (quotas, "settle"), None], ids=["begin", "half", "end"])
+@pytest.mark.parametrize(
+    "at", [(usage, "take_reports"), (quotas, "settle"), (usage_log, "forget")], ids=["begin", "half", "end"]
+)
 def test_a_control_worker_that_is_killed_over_a_report_charges_it_once(
     make_api, workers_client, monkeypatch, at
 ):
-    """Its message is acknowledged at the end, so whoever comes next is given it again."""
-    assert current_app.tasks["accounts.record_usage"].acks_late
+    """A report is forgotten at the end, so whoever comes next is given it again."""
     make_api(tokens_per_day=1000).chat(max_tokens=500)
     workers_client.wait_idle()
     (report,) = workers_client.reports
-    if at is None:  # behind the last statement, before the acknowledgement
-        workers_client.deliver_made_reports()
-    else:
-        with monkeypatch.context() as doomed:
-            doomed.setattr(*at, killed)
-            with pytest.raises(Killed):
-                workers_client.deliver_made_reports()
+    usage_log.append(broker(), report[1])
+    with monkeypatch.context() as doomed:
+        doomed.setattr(*at, killed)
+        with pytest.raises(Killed):
+            charging.charge_portion()
 
-    workers_client.reports = [report]
-    workers_client.deliver_made_reports()
+    assert charging.charge_portion() == 1
 
     record = UsageRecord.objects.get()
     assert used("tokens") == record.prompt_tokens + record.completion_tokens == 4

@@ -35,6 +35,7 @@ from workers.protocol import (
     Started,
     Waiting,
 )
+from workers.usage_log import USAGE_TASK
 
 # A request that fails fails fast, and this long a streaming one is held back so that it can still become an HTTP
 # error. Afterwards the headers must be on their way, because only behind them can silence be bridged.
@@ -58,7 +59,7 @@ def submit(
         sampling=with_defaults(request.sampling, chat_model),
         # A stream is kept alive and may take its time; a plain request that is late has no reader any more.
         deadline=now + time_limit(None if request.stream else read_timeout),
-        report_task="accounts.record_usage",
+        report_task=USAGE_TASK,
         report_key=submission.report_key(api_key, chat_model.name),
         tools=() if request.tool_choice == "none" else request.tools,
         tool_choice=request.tool_choice,

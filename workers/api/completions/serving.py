@@ -14,6 +14,7 @@ from workers.api.completions.protocol import Chunks, CompletionRequest, Layout
 from workers.api.models.serving import find
 from workers.api.submission import nth_id
 from workers.protocol import GenerationRequest
+from workers.usage_log import USAGE_TASK
 
 
 def submit(
@@ -33,7 +34,7 @@ def submit(
             echo=request.echo,
             sampling=with_defaults(request.sampling, chat_model),
             deadline=now + time_limit(None if request.stream else read_timeout),
-            report_task="accounts.record_usage",
+            report_task=USAGE_TASK,
             report_key=submission.report_key(api_key, chat_model.name),
             constraint=request.constraint,
         )

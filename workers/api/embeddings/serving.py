@@ -14,6 +14,7 @@ from workers.api.embeddings.protocol import EmbeddingsRequest
 from workers.api.models.serving import find
 from workers.api.single import events_of
 from workers.protocol import Embedded, EmbeddingRequest, Finished
+from workers.usage_log import USAGE_TASK
 
 
 def submit(
@@ -28,7 +29,7 @@ def submit(
             inputs=request.inputs,
             deadline=time.time() + time_limit(read_timeout),
             dimensions=request.dimensions,
-            report_task="accounts.record_usage",
+            report_task=USAGE_TASK,
             report_key=submission.report_key(api_key, chat_model.name),
         )
     )

@@ -16,6 +16,7 @@ from workers.api.models.serving import find
 from workers.api.single import events_of
 from workers.api.tokens.serving import deadline, tokens_of
 from workers.protocol import GenerationRequest, TokenizeRequest
+from workers.usage_log import USAGE_TASK
 
 
 def submit(
@@ -30,7 +31,7 @@ def submit(
             messages=with_system_prompt(request.messages, chat_model),
             sampling=with_defaults(request.sampling, chat_model),
             deadline=time.time() + time_limit(None if request.stream else read_timeout),
-            report_task="accounts.record_usage",
+            report_task=USAGE_TASK,
             report_key=submission.report_key(api_key, chat_model.name),
             tools=() if request.tool_choice == "none" else request.tools,
             tool_choice=request.tool_choice,

@@ -35,6 +35,7 @@ from workers.protocol import (
     Waiting,
 )
 from workers.services import stored
+from workers.usage_log import USAGE_TASK
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _generation(
             temperature=chat_model.temperature if sampling.temperature is None else sampling.temperature,
             top_p=chat_model.top_p if sampling.top_p is None else sampling.top_p,
         ),
-        report_task=RECORD_TASK if request.store else "accounts.record_usage",
+        report_task=RECORD_TASK if request.store else USAGE_TASK,
         report_key=json.dumps(who),
         tools=() if asked.tool_choice == "none" else asked.tools,
         tool_choice=asked.tool_choice,
