@@ -120,6 +120,8 @@ def _consume(engine_host: EngineHost, pulse: "Pulse", steward: Steward) -> None:
         hostname=engine_host.worker,
         queues=list(slots),
         concurrency=sum(slots.values()),
+        # A message only says that something is in the ledger, and one that is lost is noticed there within seconds.
+        keep_taken=False,
     )
 
 

@@ -1,9 +1,13 @@
 """The control worker: the Celery worker that has the database, with the beat schedule inside."""
 
 import socket
+import sys
 
+from celery import current_app
+from celery.signals import task_prerun
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import close_old_connections
 
 from workers import consumer
 from workers.priority import step_back
@@ -35,7 +39,7 @@ class Command(BaseCommand):
         step_back(NICENESS)
         # A pool keeps them, too, and wants to do that alone.
         if "pool" not in settings.DATABASES["default"]["OPTIONS"]:
-            settings.DATABASES["default"]["CONN_MAX_AGE"] = KEEP_CONNECTIONS
+            keep_connections()
         # A schedule in memory: every entry repeats within seconds, so there is nothing to remember between two starts.
         consumer.start(
             hostname=f"control@{socket.gethostname()}",
@@ -44,3 +48,18 @@ class Command(BaseCommand):
             beat=True,
             scheduler="celery.beat:Scheduler",
         )
+
+
+def keep_connections() -> None:
+    """Let the threads that run tasks keep their database connections for `KEEP_CONNECTIONS`, as the web's may.
+
+    Celery closes them around each task, whatever Django's settings say, until so many tasks have been run.
+    """
+    settings.DATABASES["default"]["CONN_MAX_AGE"] = KEEP_CONNECTIONS
+    current_app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
+    task_prerun.connect(_close_old_connections)
+
+
+def _close_old_connections(**_: object) -> None:
+    """Those that are too old, or broken since the last task."""
+    close_old_connections()
