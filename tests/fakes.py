@@ -76,13 +76,13 @@ class InProcessClient(BrokerClient):
         super().cancel(request_id)
         self._host.stop(request_id)
 
-    def wait_idle(self, timeout: float = 10.0) -> None:
+    def wait_idle(self, timeout: float = 120.0) -> None:
         """Wait for the running requests; raises what went wrong in them."""
         for running in self._running:
             running.result(timeout)
         self._running = []
 
-    def deliver_reports(self, timeout: float = 10.0) -> list[Report]:
+    def deliver_reports(self, timeout: float = 120.0) -> list[Report]:
         """Wait for the running requests, then run the control task of each report. Returns the reports."""
         self.wait_idle(timeout)
         return self.deliver_made_reports()

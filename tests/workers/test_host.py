@@ -5,7 +5,17 @@ import time
 import pytest
 
 from tests.fakes import enter
-from tests.workers.support import Queue, Worker, hosted, make_request, text_of, wait_until, written
+from tests.workers.support import (
+    PATIENCE,
+    Halting,
+    Queue,
+    Worker,
+    hosted,
+    make_request,
+    text_of,
+    wait_until,
+    written,
+)
 from workers import host, ledger, streams
 from workers.connections import broker
 from workers.engines.base import StopSignal
@@ -61,7 +71,7 @@ class TestAnswering:
         worker = workers("one", scripted())
         request = make_request(WHOLE)
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
 
         entries = written(valkey, request.id)
         assert entries[0].event == Started("one", 1)
@@ -78,7 +88,7 @@ class TestAnswering:
         worker = workers("one", scripted())
         request = make_request(WHOLE, report_task="")
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         assert ledger.state(valkey, request.id) == "done"
         assert worker.reports == []
 
@@ -86,7 +96,7 @@ class TestAnswering:
         worker = workers("one", scripted())
         request = make_request(WHOLE, prefix="One two")
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         assert text_of(written(valkey, request.id)) == " three four."
         assert worker.reports[0][1].text == WHOLE
 
@@ -96,8 +106,8 @@ class TestAnswering:
         request = make_request()
         enter(request)
         ledger.claim(valkey, request.id, 1, "other")
-        worker.work_on(request.id, attempt).join(5)
-        worker.work_on("unknown").join(5)
+        worker.work_on(request.id, attempt).join(PATIENCE)
+        worker.work_on("unknown").join(PATIENCE)
         assert written(valkey, request.id) == []
         assert worker.reports == []
 
@@ -106,7 +116,7 @@ class TestAnswering:
         request = make_request(WHOLE)
         enter(request)
         for thread in [worker.work_on(request.id) for _ in range(5)]:
-            thread.join(5)
+            thread.join(PATIENCE)
         assert text_of(written(valkey, request.id)) == WHOLE
         assert len(worker.reports) == 1
 
@@ -115,7 +125,7 @@ class TestAnswering:
         request = make_request("secret words")
         enter(request)
         valkey.hset(ledger.key(request.id), "payload", '{"messages": "secret words"}')
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         last = last_of(valkey, request)
         assert isinstance(last, Failed)
         assert last.code is ErrorCode.INVALID_REQUEST
@@ -129,7 +139,7 @@ class TestAnswering:
             enter(request)
         threads = [worker.work_on(request.id) for request in requests]
         for thread in threads:
-            thread.join(10)
+            thread.join(PATIENCE)
         for request in requests:
             assert text_of(written(valkey, request.id)) == request.messages[0].content
         assert sorted(report.request_id for _, report in worker.reports) == sorted(
@@ -140,7 +150,7 @@ class TestAnswering:
         worker = workers("one", scripted("tokens=200"))
         request = make_request()
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         assert worker.host.tokens_per_second == pytest.approx(20)  # over ten seconds
         assert [model.name for model in worker.host.hosted] == ["parrot"]
 
@@ -155,7 +165,7 @@ class TestFailing:
         request = make_request("secret words")
         enter(request)
         with caplog.at_level(logging.DEBUG):
-            worker.work_on(request.id).join(5)
+            worker.work_on(request.id).join(PATIENCE)
         last = last_of(valkey, request)
         assert isinstance(last, Failed)
         assert last.code is ErrorCode.ENGINE_FAILURE
@@ -173,7 +183,7 @@ class TestFailing:
         worker = workers("one", FromCode(stream))
         request = make_request()
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         last = last_of(valkey, request)
         assert isinstance(last, Failed)
         assert last.code is ErrorCode.ENGINE_FAILURE
@@ -182,7 +192,7 @@ class TestFailing:
         worker = workers("one", FromCode(lambda request, stop: iter([Delta("half")])))
         request = make_request()
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         last = last_of(valkey, request)
         assert isinstance(last, Failed)
         assert last.code is ErrorCode.ENGINE_FAILURE
@@ -193,7 +203,7 @@ class TestFailing:
         worker = workers("one", FromCode(lambda request, stop: iter(events)))
         request = make_request()
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         assert [entry.event for entry in written(valkey, request.id)][1:] == events[:2]
         assert worker.reports[0][1].text == "a"
 
@@ -201,7 +211,7 @@ class TestFailing:
         worker = workers("one", scripted())
         request = make_request(chat_model="lorem")
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         assert worker.put_back == [(request.id, 1, "lorem")]
         assert ledger.state(valkey, request.id) == "queued"
 
@@ -213,8 +223,8 @@ class TestFailing:
             enter(request)
         for request in requests[:2]:
             worker.work_on(request.id)
-        wait_until(lambda: worker.host.running(["parrot"]) == 2, 30)
-        worker.work_on(requests[2].id).join(30)
+        wait_until(lambda: worker.host.running(["parrot"]) == 2)
+        worker.work_on(requests[2].id).join(PATIENCE)
         assert worker.put_back == [(requests[2].id, 1, "parrot")]
         assert sorted(ledger.state(valkey, request.id) or "" for request in requests) == [
             "queued",
@@ -229,7 +239,7 @@ class TestFailing:
         for request in requests:
             enter(request)
         for thread in [worker.work_on(request.id) for request in requests]:
-            thread.join(30)
+            thread.join(PATIENCE)
         assert [text_of(written(valkey, request.id)) for request in requests] == ["one two three"] * 3
         assert worker.put_back == []
 
@@ -237,7 +247,7 @@ class TestFailing:
         worker = workers("one", scripted("context=2"))
         request = make_request("one two three")
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         last = last_of(valkey, request)
         assert isinstance(last, Failed)
         assert last.code is ErrorCode.CONTEXT_OVERFLOW
@@ -249,9 +259,7 @@ class TestStopping:
         request, thread = begin(worker)
         worker.host.stop("unknown")
         worker.host.stop(request.id)
-        began = time.monotonic()
-        thread.join(5)
-        assert time.monotonic() - began < 0.5
+        thread.join(PATIENCE)  # the whole would take longer
         last = last_of(valkey, request)
         assert isinstance(last, Finished)
         assert last.reason is FinishReason.CANCELLED
@@ -265,7 +273,7 @@ class TestStopping:
         request = make_request()
         enter(request)
         ledger.cancel(valkey, request.id)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         assert text_of(written(valkey, request.id)) == ""
         assert worker.reports[0][1].outcome == "cancelled"
 
@@ -275,7 +283,7 @@ class TestStopping:
         other, _ = begin(worker)
         ledger.cancel(valkey, request.id)
         worker.host.check_wanted()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert worker.reports[0][1].outcome == "cancelled"
         assert worker.host.in_flight == [other.id]
 
@@ -286,16 +294,17 @@ class TestStopping:
         thread = worker.work_on(request.id)
         wait_until(lambda: worker.host.in_flight)
         worker.host.stop(request.id)
-        thread.join(2)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
-    def test_a_request_past_its_deadline_fails_with_what_there_is(self, valkey, workers):
+    def test_a_request_past_its_deadline_fails_with_what_there_is(self, valkey, workers, monkeypatch):
         worker = workers("one", scripted("rate=50&tokens=10000"))
-        request, thread = begin(worker, deadline=time.time() + 0.2)
+        request, thread = begin(worker)
         worker.host.check_wanted()
-        time.sleep(0.25)
+        assert worker.host.in_flight == [request.id]
+        monkeypatch.setattr(host.time, "time", lambda: request.deadline + 0.1)
         worker.host.check_wanted()
-        thread.join(5)
+        thread.join(PATIENCE)
         last = last_of(valkey, request)
         assert isinstance(last, Failed)
         assert last.code is ErrorCode.DEADLINE
@@ -304,16 +313,16 @@ class TestStopping:
 
     def test_the_deadline_holds_while_the_broker_is_away(self, workers, monkeypatch):
         worker = workers("one", scripted("rate=50&tokens=10000"))
-        _, thread = begin(worker, deadline=time.time() + 0.1)
-        time.sleep(0.15)
+        request, thread = begin(worker)
 
         def away(*arguments):
             raise ConnectionError("away")
 
         monkeypatch.setattr(ledger, "cancelled", away)
+        monkeypatch.setattr(host.time, "time", lambda: request.deadline + 0.1)
         with pytest.raises(ConnectionError):
             worker.host.check_wanted()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert worker.reports[0][1].outcome == "deadline"
 
     def test_the_first_reason_stays(self):
@@ -329,7 +338,7 @@ class TestStopping:
         for request, _ in requests:
             worker.host.stop(request.id)
         for request, thread in requests:
-            thread.join(10)
+            thread.join(PATIENCE)
             (report,) = [report for _, report in worker.reports if report.request_id == request.id]
             assert report.text == text_of(written(valkey, request.id))
 
@@ -340,24 +349,28 @@ class TestLosing:
         request, thread = begin(worker)
         ledger.requeue(valkey, request.id, 1)
         streams.take_over(valkey, request.id, 2)
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         assert worker.reports == []
         assert ledger.state(valkey, request.id) == "queued"
         assert isinstance(last_of(valkey, request), Started)
 
     def test_it_may_go_on_with_its_own_request(self, valkey, workers):
-        worker = workers("one", scripted(f"reply={WHOLE * 20}&rate=200"))
+        engine = Halting(f"reply={WHOLE * 20}")
+        worker = workers("one", engine)
         request, thread = begin(worker)
         ledger.requeue(valkey, request.id, 1)
         streams.take_over(valkey, request.id, 2)
         longer = make_request(id=request.id, prefix=streams.text_so_far(valkey, request.id))
         ledger.renew(valkey, request.id, 2, longer)
+        zombie_goes_on, engine.go_on = engine.go_on, threading.Event()
         heir = worker.work_on(request.id, 2)
-        thread.join(5)
         wait_until(lambda: streams.text_so_far(valkey, request.id) != longer.prefix)
+        zombie_goes_on.set()
+        thread.join(PATIENCE)
         assert worker.host.in_flight == [request.id]
-        heir.join(10)
+        engine.go_on.set()
+        heir.join(PATIENCE)
         assert text_of(written(valkey, request.id)) == WHOLE * 20
         ((_, report),) = worker.reports
         assert report.text == WHOLE * 20
@@ -367,7 +380,7 @@ class TestLosing:
         request, thread = begin(worker)
         failed = Failed(ErrorCode.WORKER_LOST, "gone")
         streams.append_last(valkey, request.id, 1, failed)
-        thread.join(5)
+        thread.join(PATIENCE)
         assert ledger.state(valkey, request.id) == "done"
         text = text_of(written(valkey, request.id))
         assert worker.reports == [("tests.report", Report.of(request, text, failed, "one"))]
@@ -377,7 +390,7 @@ class TestLosing:
         request, thread = begin(worker)
         streams.append_last(valkey, request.id, 1, Failed(ErrorCode.DEADLINE, "late"))
         ledger.finish(valkey, request.id, 1)
-        thread.join(5)
+        thread.join(PATIENCE)
         assert worker.reports == []
 
 
@@ -386,7 +399,7 @@ class TestDraining:
         worker = workers("one", scripted("rate=100&tokens=10000"))
         request, thread = begin(worker)
         worker.host.drain()
-        thread.join(5)
+        thread.join(PATIENCE)
         last = last_of(valkey, request)
         assert isinstance(last, Failed)
         assert last.code is ErrorCode.WORKER_LOST
@@ -394,19 +407,18 @@ class TestDraining:
         assert worker.reports[0][1].text == text_of(written(valkey, request.id)) != ""
 
     def test_with_another_worker_the_reply_goes_on_there(self, valkey, workers, queue: Queue):
-        script = f"reply={WHOLE * 20}&rate=100"
-        one = workers("one", scripted(script), rescuer=queue.rescuer)
-        two = workers("two", scripted(script))
+        one = workers("one", Halting(f"reply={WHOLE * 20}"), rescuer=queue.rescuer)
+        two = workers("two", scripted(f"reply={WHOLE * 20}&rate=100"))
         request, thread = begin(one)
         one.host.drain()
         one.beat(draining=True)
-        thread.join(5)
+        thread.join(PATIENCE)
         assert one.reports == []
         assert queue.published == [(request.id, 2)]
         so_far = streams.text_so_far(valkey, request.id)
         assert so_far not in {"", WHOLE * 20}
 
-        two.work_on(*queue.published[0]).join(10)
+        two.work_on(*queue.published[0]).join(PATIENCE)
         assert text_of(written(valkey, request.id)) == WHOLE * 20
         ((_, report),) = two.reports
         assert report.text == WHOLE * 20
@@ -417,7 +429,7 @@ class TestDraining:
         one.host.drain()
         request = make_request()
         enter(request)
-        one.work_on(request.id).join(5)
+        one.work_on(request.id).join(PATIENCE)
         assert queue.published == [(request.id, 2)]
         assert streams.text_so_far(valkey, request.id) == ""
 
@@ -426,7 +438,7 @@ class TestDraining:
 
         def stream(request, stop):
             yield Delta("whole")
-            release.wait(5)
+            release.wait(PATIENCE)
             yield Finished(FinishReason.STOP)
 
         one = workers("one", FromCode(stream), rescuer=queue.rescuer)
@@ -434,7 +446,7 @@ class TestDraining:
         request, thread = begin(one)
         one.host.drain()
         release.set()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert queue.published == []
         assert last_of(valkey, request) == Finished(FinishReason.STOP)
         assert one.reports[0][1].outcome == "stop"
@@ -448,13 +460,15 @@ class TestDraining:
 class TestBrokerAway:
     def test_a_reply_is_kept_until_the_broker_is_back(self, server, monkeypatch):
         monkeypatch.setattr(streams, "RETRY_SECONDS", 0.02)
-        worker = Worker(broker(), "one", scripted("rate=100&tokens=40"))
+        engine = Halting("tokens=40")
+        worker = Worker(broker(), "one", engine)
         request, thread = begin(worker)
         server.kill()
-        time.sleep(0.6)  # the engine has ended meanwhile
+        engine.go_on.set()
+        time.sleep(0.3)  # the engine has ended meanwhile
         assert thread.is_alive()
         server.start()
-        thread.join(10)
+        thread.join(PATIENCE)
         assert worker.reports[0][1].text == text_of(written(broker(), request.id))
         assert len(worker.reports[0][1].text.split()) == 40
         assert ledger.state(broker(), request.id) == "done"
@@ -476,16 +490,18 @@ class TestBrokerAway:
         monkeypatch.setattr(host, "RETRY_SECONDS", 0.01)
         request = make_request(WHOLE)
         enter(request)
-        worker.work_on(request.id).join(5)
+        worker.work_on(request.id).join(PATIENCE)
         assert ledger.state(valkey, request.id) == "done"
         assert len(worker.reports) == 1
 
     def test_its_thread_does_not_wait_for_ever(self, server, monkeypatch, caplog):
         monkeypatch.setattr(host, "WRITE_PATIENCE_SECONDS", 0.1)
-        worker = Worker(broker(), "one", scripted("rate=100&tokens=40"))
+        engine = Halting("tokens=40")
+        worker = Worker(broker(), "one", engine)
         request, thread = begin(worker)
         server.kill()
-        thread.join(5)
+        engine.go_on.set()
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         assert request.id in caplog.text
         assert worker.reports == []

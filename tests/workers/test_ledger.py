@@ -18,7 +18,9 @@ def request_(valkey):
     return made
 
 
-def test_a_new_request_is_queued(valkey, request_):
+def test_a_new_request_is_queued(valkey):
+    before, request_ = time.time(), make_request("secret words")
+    enter(request_)
     record = ledger.look_up(valkey, request_.id)
     assert record is not None
     assert (record.request, record.state, record.attempt, record.worker, record.cancelled) == (
@@ -28,7 +30,7 @@ def test_a_new_request_is_queued(valkey, request_):
         "",
         False,
     )
-    assert abs(record.since - time.time()) < 5
+    assert before <= record.since <= time.time()
     assert ledger.state(valkey, request_.id) == "queued"
     assert ledger.in_flight(valkey) == [request_.id]
 
@@ -150,9 +152,9 @@ def test_renewing_changes_what_the_next_worker_is_given(valkey, request_):
 def test_a_wish_to_cancel_is_kept_and_told(valkey, request_):
     with valkey.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(ledger.CANCELLATIONS)
-        subscription.get_message(timeout=1)
+        subscription.get_message(timeout=120)
         ledger.cancel(valkey, request_.id)
-        message = subscription.get_message(timeout=1)
+        message = subscription.get_message(timeout=120)
     assert message is not None
     assert message["data"].decode() == request_.id
     other = make_request()

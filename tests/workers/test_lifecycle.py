@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import enter
-from tests.workers.support import make_request, text_of, wait_until, written
+from tests.workers.support import PATIENCE, make_request, text_of, wait_until, written
 from workers import consumer, fleet, ledger, lifecycle
 from workers.connections import broker
 from workers.engines.base import EngineError
@@ -25,7 +25,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def worker(workers):
-    made = workers("one", ScriptedEngine("parrot", Script.parse("rate=100&tokens=10000")))
+    made = workers("one", ScriptedEngine("parrot", Script.parse("rate=50&tokens=10000")))
     made.stop_beating()
     return made
 
@@ -69,21 +69,22 @@ class TestBeating:
         wait_until(lambda: only_status().sent_at > first)
 
     def test_news_does_not_wait_for_the_next_beat(self, valkey, worker, pulse, monkeypatch):
-        monkeypatch.setattr(fleet, "INTERVAL_SECONDS", 30)
+        monkeypatch.setattr(fleet, "INTERVAL_SECONDS", 3600)
         pulse.start()
         wait_until(only_status)
         worker.host.draining = True
         pulse.beat_soon()
-        wait_until(lambda: only_status().draining, 1)
+        wait_until(lambda: only_status().draining)
 
     def test_stopping_signs_off_at_once(self, valkey, pulse, monkeypatch):
-        monkeypatch.setattr(fleet, "INTERVAL_SECONDS", 30)
+        monkeypatch.setattr(fleet, "INTERVAL_SECONDS", 3600)
         pulse.start()
         wait_until(only_status)
-        began = time.monotonic()
         pulse.stop()
-        assert time.monotonic() - began < 2.5
         assert only_status() is None
+        for thread in pulse._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
 
     def test_a_pulse_that_never_started_can_be_stopped(self, valkey, pulse):
         pulse.stop()
@@ -117,13 +118,13 @@ class TestBeating:
         enter(request)
         thread = worker.work_on(request.id)
         pulse.start()
-        thread.join(3)
+        thread.join(PATIENCE)
         assert worker.reports[0][1].outcome == "deadline"
 
 
 class TestListening:
     def test_a_cancellation_is_heard_at_once(self, valkey, worker, pulse, monkeypatch):
-        monkeypatch.setattr(fleet, "INTERVAL_SECONDS", 30)  # so that no beat finds it in the ledger
+        monkeypatch.setattr(fleet, "INTERVAL_SECONDS", 3600)  # so that no beat finds it in the ledger
         pulse.start()
         wait_until(lambda: valkey.pubsub_numsub(ledger.CANCELLATIONS)[0][1])
         request = make_request()
@@ -131,22 +132,19 @@ class TestListening:
         thread = worker.work_on(request.id)
         wait_until(lambda: worker.host.in_flight)
         ledger.cancel(valkey, request.id)
-        began = time.monotonic()
-        thread.join(3)
-        assert time.monotonic() - began < 1
+        thread.join(PATIENCE)
         assert worker.reports[0][1].outcome == "cancelled"
 
     def test_it_listens_again_when_the_connection_breaks(self, valkey, worker, pulse):
         pulse.start()
         wait_until(lambda: valkey.pubsub_numsub(ledger.CANCELLATIONS)[0][1])
         valkey.client_kill_filter(_type="pubsub")
-        wait_until(lambda: not valkey.pubsub_numsub(ledger.CANCELLATIONS)[0][1] or True)
         request = make_request()
         enter(request)
         thread = worker.work_on(request.id)
         wait_until(lambda: worker.host.in_flight)
         ledger.cancel(valkey, request.id)
-        thread.join(3)
+        thread.join(PATIENCE)
         assert worker.reports[0][1].outcome == "cancelled"
         wait_until(lambda: valkey.pubsub_numsub(ledger.CANCELLATIONS)[0][1])
 

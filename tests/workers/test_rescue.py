@@ -6,7 +6,16 @@ from functools import partial
 import pytest
 
 from tests.fakes import enter, heartbeat
-from tests.workers.support import Queue, at_once, make_request, text_of, wait_until, written
+from tests.workers.support import (
+    PATIENCE,
+    Halting,
+    Queue,
+    at_once,
+    make_request,
+    text_of,
+    wait_until,
+    written,
+)
 from workers import follow, ledger, rescue, streams
 from workers.connections import broker
 from workers.engines.scripted import Script, ScriptedEngine
@@ -27,6 +36,13 @@ from workers.protocol import (
 from workers.streams import StreamWriter
 
 STOP = Finished(FinishReason.STOP)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """The same decisions, so late that no machine is too slow for what must come before them."""
+    for limit in ("NO_WORKER_GRACE_SECONDS", "LOST_MESSAGE_SECONDS", "DEADLINE_GRACE_SECONDS"):
+        monkeypatch.setattr(rescue, limit, 600.0)
 
 
 @pytest.fixture
@@ -84,7 +100,7 @@ class TestLeavingAlone:
     def test_a_request_that_waits_in_a_queue(self, queue: Queue, request_):
         heartbeat("alive", "parrot")
         queue.length = 1
-        age(request_, 50)
+        age(request_, rescue.LOST_MESSAGE_SECONDS + 1)
         assert queue.rescuer.sweep() == 0
 
     def test_a_request_that_was_queued_a_moment_ago(self, queue: Queue, request_):
@@ -92,7 +108,7 @@ class TestLeavingAlone:
         assert queue.rescuer.sweep() == 0
 
     def test_a_request_whose_worker_is_being_restarted(self, queue: Queue, request_):
-        age(request_, rescue.NO_WORKER_GRACE_SECONDS - 5)
+        age(request_, rescue.NO_WORKER_GRACE_SECONDS / 2)
         assert queue.rescuer.sweep() == 0
 
 
@@ -115,7 +131,7 @@ class TestGoingOn:
         queue.rescuer.sweep()
         writer.append(zombie, Delta("lo"))
         writer.append(zombie, STOP)
-        assert writer.wait_ended(zombie, 5)
+        assert writer.wait_ended(zombie, PATIENCE)
         assert zombie.lost
         assert not ledger.finish(valkey, request_.id, 1)
         assert text_of(written(valkey, request_.id)) == "Hel"
@@ -164,7 +180,7 @@ class TestGoingOn:
         requests = [make_request() for _ in range(5)]
         for number, request in enumerate(requests):
             enter(request)
-            age(request, 60 - number)
+            age(request, rescue.LOST_MESSAGE_SECONDS + 60 - number)
         queue.length = 3
         assert queue.rescuer.sweep() == 2
         assert queue.published == [(request.id, 1) for request in requests[:2]], (
@@ -288,7 +304,7 @@ class TestEnding:
 
     def test_a_worker_gets_a_moment_to_end_it_itself(self, queue: Queue):
         heartbeat("alive", "parrot")
-        enter(make_request(deadline=time.time() - rescue.DEADLINE_GRACE_SECONDS + 1))
+        enter(make_request(deadline=time.time() - rescue.DEADLINE_GRACE_SECONDS / 2))
         assert queue.rescuer.sweep() == 0
 
     def test_a_request_that_no_worker_comes_for(self, valkey, queue: Queue, request_):
@@ -366,7 +382,7 @@ class TestManyAtOnce:
         record = ledger.glance(valkey, [request_.id])[request_.id]
         thread = worker.work_on(request_.id)
         queue.rescuer._end(record, Finished(FinishReason.CANCELLED))
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         assert len(queue.reports) + len(worker.reports) == 1
         events = [entry.event for entry in written(valkey, request_.id)]
@@ -450,9 +466,9 @@ WORDS = " ".join(f"word{number}" for number in range(60))
 
 def test_a_follower_sees_one_text_through_two_deaths(valkey, queue: Queue, workers):
     """Three workers, of which two stop beating in mid-reply but write on; the follower must notice nothing."""
-    script = Script.parse(f"reply={WORDS}&rate=100")
     names = ["one", "two", "three"]
-    fleet_ = {name: workers(name, ScriptedEngine("parrot", script)) for name in names}
+    engines = {name: Halting(f"reply={WORDS}", words=20) for name in names}
+    fleet_ = {name: workers(name, engines[name]) for name in names}
     request = make_request()
     enter(request)
     heard: list[Entry] = []
@@ -469,10 +485,12 @@ def test_a_follower_sees_one_text_through_two_deaths(valkey, queue: Queue, worke
         fleet_[dies].stop_beating()
         assert queue.rescuer.sweep() == 1
         assert queue.published[-1] == (request.id, attempt)
+        engines[dies].go_on.set()
         thread = fleet_[heir].work_on(request.id, attempt)
+    engines["three"].go_on.set()
     assert thread is not None
-    thread.join(10)
-    listener.join(10)
+    thread.join(PATIENCE)
+    listener.join(PATIENCE)
 
     assert text_of(heard) == WORDS
     assert [entry.seq for entry in heard] == sorted((entry.seq for entry in heard), key=streams.order)

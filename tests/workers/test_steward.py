@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tests.fakes import enter, heartbeat
-from tests.workers.support import make_request, text_of, wait_until, written
+from tests.workers.support import PATIENCE, Halting, make_request, text_of, wait_until, written
 from workers import ledger, orders, steward
 from workers.broker import queue_key
 from workers.engines import registry
@@ -86,7 +86,7 @@ class House:
 
     def answer(self, name, text="Hello there"):
         request = self.ask(name, text)
-        self.threads[-1].join(30)
+        self.threads[-1].join(PATIENCE)
         return text_of(written(self.client, request.id))
 
     @property
@@ -96,7 +96,7 @@ class House:
     def close(self):
         self.host.drain()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(PATIENCE)
         self.host.close()
 
 
@@ -191,15 +191,19 @@ class TestUnloading:
         assert closed == ["second"]
 
     def test_what_runs_is_finished_first_and_nothing_new_is_taken(self, house, valkey):
-        one = house(("slow", "rate=20"))
+        one = house(("slow", ""))
+        slow = Halting(name="slow")
+        one.host.add({"slow": slow})
         request = one.ask("slow", "one two three four five six seven eight nine ten")
-        wait_until(lambda: one.host.running(["slow"]), 30)
+        wait_until(lambda: one.host.running(["slow"]))
         order = orders.give(valkey, worker="one", chat_model="slow", weights=None)
         thread = threading.Thread(target=one.carry_out, args=(order,))
         thread.start()
-        wait_until(lambda: one.host.hosted and one.host.hosted[0].draining, 30)
+        wait_until(lambda: one.host.hosted and one.host.hosted[0].draining)
         late = one.ask("slow")
-        thread.join(60)
+        wait_until(lambda: one.put_back)
+        slow.go_on.set()
+        thread.join(PATIENCE)
         assert isinstance(written(valkey, request.id)[-1].event, Finished)
         assert one.put_back == [(late.id, 1, "slow")]
         assert ledger.state(valkey, late.id) == "queued"
@@ -208,7 +212,7 @@ class TestUnloading:
         monkeypatch.setattr(steward, "DRAIN_SECONDS", 0.05)
         one = house(("endless", "tokens=100000&rate=50"))
         request = one.ask("endless")
-        wait_until(lambda: one.host.running(["endless"]), 30)
+        wait_until(lambda: one.host.running(["endless"]))
         assert one.unload("endless").state is OrderState.UNLOADED
         assert one.handed_over == [request.id]
         assert isinstance(written(valkey, request.id)[-1].event, Failed)  # there was nobody to go on with it
@@ -352,7 +356,7 @@ class TestSleeping:
     def test_what_runs_does_not_sleep(self, house):
         one = house(("endless", "tokens=100000&rate=50"), idle_seconds=0.05)
         one.ask("endless")
-        wait_until(lambda: one.host.running(["endless"]), 30)
+        wait_until(lambda: one.host.running(["endless"]))
         self.rest(one)
         assert one.names == [("endless", False)]
 
@@ -437,6 +441,6 @@ class TestTheThread:
         order = orders.give(
             valkey, worker="one", chat_model="second", weights=Weights("scripted", "reply=hm")
         )
-        wait_until(lambda: (seen := orders.look_up(valkey, order.id)) and seen.state.ended, 90)
+        wait_until(lambda: (seen := orders.look_up(valkey, order.id)) and seen.state.ended)
         assert one.answer("second") == "hm"
         one.steward.stop()
