@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -14,9 +15,11 @@ from django.test import Client
 
 import arena.tasks  # noqa: F401 - registers the control tasks, which a Celery worker finds by itself
 from arena.models import Conversation, Message, Reply
+from arena.services import watching
 from chatsite.accounts.models import User
 from chatsite.asgi import application
 from tests.fakes import InProcessClient
+from tests.workers.support import PATIENCE
 from workers import follow
 from workers.models import ChatModel
 
@@ -34,7 +37,7 @@ class Page:
         self.backlog: list[dict[str, Any]] = []
 
     async def open(self) -> "Page":
-        connected, _ = await self.socket.connect(timeout=5)
+        connected, _ = await self.socket.connect(timeout=PATIENCE)
         assert connected
         return self
 
@@ -46,7 +49,7 @@ class Page:
         return self.backlog.pop(0) if self.backlog else await self._receive()
 
     async def _receive(self) -> dict[str, Any]:
-        frame: dict[str, Any] = await self.socket.receive_json_from(timeout=5)
+        frame: dict[str, Any] = await self.socket.receive_json_from(timeout=PATIENCE)
         return frame
 
     async def ask(self, **frame: Any) -> dict[str, Any]:
@@ -82,14 +85,22 @@ class Page:
 
     async def close_code(self) -> int:
         """The code the site closes the socket with."""
-        while (message := await self.socket.receive_output(5))["type"] != "websocket.close":
+        while (message := await self.socket.receive_output(PATIENCE))["type"] != "websocket.close":
             pass
         return int(message["code"])
 
     async def close(self) -> None:
-        await self.socket.disconnect(timeout=5)
+        await self.socket.disconnect(timeout=PATIENCE)
         # All database work of an event loop goes through one thread; a query that a follower began may still run there.
         await sync_to_async(lambda: None)()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Fail when `condition` does not become true."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        await asyncio.sleep(0.01)
 
 
 def text_of(frames: list[dict[str, Any]]) -> str:
@@ -128,8 +139,9 @@ async def _hub() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def control(workers_client: InProcessClient) -> AsyncIterator[None]:
-    """The control worker: reports are recorded as they come."""
+async def control(workers_client: InProcessClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """The control worker: reports are recorded as they come, however long a busy machine takes for it."""
+    monkeypatch.setattr(watching, "PAUSES", (*watching.PAUSES, *[1.0] * int(PATIENCE)))
 
     async def deliver() -> None:
         while True:

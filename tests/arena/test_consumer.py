@@ -13,8 +13,8 @@ from django.contrib.sessions.models import Session
 from arena.consumers import FOLLOWED_AT_ONCE, FRAMES_AT_ONCE, ChatConsumer
 from arena.models import Conversation, Message, Reply
 from chatsite.asgi import application
-from tests.arena.conftest import ORIGIN, Page, make_conversation, make_reply, make_turn, text_of
-from tests.workers.support import make_request
+from tests.arena.conftest import ORIGIN, Page, make_conversation, make_reply, make_turn, text_of, until
+from tests.workers.support import PATIENCE, make_request
 from workers import follow
 from workers.connections import broker
 
@@ -53,7 +53,7 @@ async def test_it_turns_away_a_made_up_session(db):
 async def test_it_refuses_a_connection_from_another_site(alice, sign_in, origin):
     page = Page(await sync_to_async(sign_in)(alice), origin)
 
-    connected, _ = await page.socket.connect(timeout=5)
+    connected, _ = await page.socket.connect(timeout=PATIENCE)
     assert not connected
 
 
@@ -71,7 +71,7 @@ async def test_an_unknown_address_is_refused_and_no_exception():
     headers = [(b"host", b"localhost"), (b"origin", ORIGIN.encode())]
     socket = WebsocketCommunicator(application, "/ws/nowhere/", headers=headers)
 
-    connected, _ = await socket.connect(timeout=5)
+    connected, _ = await socket.connect(timeout=PATIENCE)
     assert not connected
 
 
@@ -157,6 +157,7 @@ async def test_it_tells_the_place_in_the_queue(alice, parrot, workers_client, co
 
     waiting = {"type": "waiting", "reply": reply, "loading": False}
     assert await page.hear() == {**waiting, "position": 2}
+    await until(lambda: len(held) == 2)
     release(*held[0])
     assert await page.hear() == {**waiting, "position": 1}
     release(*held[1])
@@ -323,7 +324,9 @@ async def test_a_reconnect_goes_on_behind_the_last_event_without_loss_or_doublin
     await again.send(type="watch", reply=reply, after=heard[-1]["seq"])
 
     heard += await again.events(reply)
-    assert text_of(heard).split() == [f"w{number}" for number in range(60)]
+    # On a busy machine the answer may have ended meanwhile, and comes whole.
+    whole = next((place for place, frame in enumerate(heard) if frame.get("whole")), 0)
+    assert text_of(heard[whole:]).split() == [f"w{number}" for number in range(60)]
     assert len({frame["seq"] for frame in heard}) == len(heard)
     await again.close()
 
@@ -578,7 +581,8 @@ async def test_it_names_the_field_of_a_bad_frame_and_goes_on(
     await page.close()
 
 
-async def test_it_slows_down_a_page_that_is_too_fast(alice, page_of):
+async def test_it_slows_down_a_page_that_is_too_fast(alice, page_of, monkeypatch):
+    monkeypatch.setattr("arena.consumers.FRAMES_PER_SECOND", 0.01)
     page = await (await sync_to_async(page_of)(alice)).open()
     for _ in range(FRAMES_AT_ONCE + 10):
         await page.send(type="stop", reply="no id")
@@ -606,7 +610,7 @@ async def test_a_double_click_starts_one_answer(alice, parrot, workers_client, c
 async def test_two_tabs_cannot_write_into_one_conversation_at_once(
     alice, parrot, talk, workers_client, control, sign_in
 ):
-    workers_client.host_script("parrot", "tokens=100&rate=50")
+    workers_client.host_script("parrot", "tokens=100000&rate=50")
     cookie = await sync_to_async(sign_in)(alice)
     tabs = [await Page(cookie).open() for _ in range(4)]
 
@@ -707,9 +711,7 @@ async def test_a_server_that_shuts_down_leaves_no_follower_behind(alice, parrot,
     reply = (await page.say("Talk on"))["reply"]["id"]
 
     page.socket.future.cancel()
-    await asyncio.sleep(0.05)
-
-    assert not [task for task in asyncio.all_tasks() if task.get_name() == f"follow {reply}"]
+    await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name() == f"follow {reply}"])
 
 
 def test_the_consumer_needs_no_channel_layer():

@@ -13,6 +13,7 @@ from arena.models import Conversation, Message, Reply, Vote
 from arena.services import battles, conversations, replies, terms, votes
 from tests.arena.conftest import make_reply
 from tests.factories import make_chat_model
+from tests.workers.support import PATIENCE
 from workers.protocol import Report
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +27,7 @@ def at_once(action: Callable[[], Any]) -> list[Any]:
 
     def run(_: int) -> Any:
         try:
-            start.wait(10)
+            start.wait(PATIENCE)
             return action()
         except Refused as refusal:
             return refusal.code

@@ -233,7 +233,7 @@ def test_it_gives_up_a_reply_whose_deadline_is_long_past(alice, parrot, workers_
     workers_client.host_script("parrot", "tokens=10000&rate=50")
     with commits():
         reply = conversations.send_message(owner=alice, text="Talk on")
-    age(reply, settings.GENERATION_TIMEOUT + 59)
+    age(reply, settings.GENERATION_TIMEOUT + 30)
     assert replies.reconcile() == 0
 
     age(reply, settings.GENERATION_TIMEOUT + 61)

@@ -302,7 +302,7 @@ class TestStopping:
         request, thread = begin(worker)
         worker.host.check_wanted()
         assert worker.host.in_flight == [request.id]
-        monkeypatch.setattr(host.time, "time", lambda: request.deadline + 0.1)
+        monkeypatch.setattr(time, "time", lambda: request.deadline + 0.1)
         worker.host.check_wanted()
         thread.join(PATIENCE)
         last = last_of(valkey, request)
@@ -319,7 +319,7 @@ class TestStopping:
             raise ConnectionError("away")
 
         monkeypatch.setattr(ledger, "cancelled", away)
-        monkeypatch.setattr(host.time, "time", lambda: request.deadline + 0.1)
+        monkeypatch.setattr(time, "time", lambda: request.deadline + 0.1)
         with pytest.raises(ConnectionError):
             worker.host.check_wanted()
         thread.join(PATIENCE)

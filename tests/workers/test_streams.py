@@ -3,6 +3,7 @@ import logging
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -179,6 +180,10 @@ class TestWriting:
         assert text_of(written(valkey, "r")) == "ab"
 
 
+def has_waiters(event: Any) -> bool:
+    return bool(event._cond._waiters)
+
+
 class TestPace:
     def test_neither_the_first_delta_nor_the_end_waits_for_the_flush(self, valkey, rare):
         other = write(rare, "other", Started("w"), Delta("a"))
@@ -196,7 +201,7 @@ class TestPace:
     def test_a_delta_after_a_pause_leaves_at_once(self, valkey):
         writer = StreamWriter(valkey, floor=0.05, cap=0.05)
         stream = write(writer, "r", Started("w"), Delta("a"))
-        wait_until(lambda: stream.settled and writer._work._cond._waiters)  # it has nothing to do
+        wait_until(lambda: stream.settled and has_waiters(writer._work))  # it has nothing to do
         writer._floor = writer._cap = 600
         writer.append(stream, Delta("b"))
         wait_until(lambda: stream.settled)
@@ -542,7 +547,7 @@ def test_reading_waits_for_an_entry_but_not_for_ever(valkey, writer):
     assert time.monotonic() - began > 0.04
     later = threading.Timer(0.05, write, args=(writer, "r", Delta("a")))
     later.start()
-    heard = []
-    wait_until(lambda: heard.extend(streams.read(valkey, "r", block_ms=5000)) or heard)
+    while not (heard := streams.read(valkey, "r", block_ms=5000)):
+        assert time.monotonic() - began < PATIENCE
     later.join(PATIENCE)
     assert text_of(heard) == "a"

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from arena.models import Battle
 from chatsite.accounts.models import User
 from tests.arena.battles.conftest import NAMES
-from tests.arena.conftest import Page
+from tests.arena.conftest import Page, until
 from tests.workers.support import make_request
 from workers import follow
 
@@ -137,6 +137,7 @@ async def test_it_tells_one_place_in_the_queue_for_both_sides(player, arena_of, 
     page = await arena_of(player)
     accepted = await page.begin()
     await _until_placed(page, 3)
+    await until(lambda: len(held) == 4)
     for message in held[:2]:
         release(*message)
     await _until_placed(page, 1)

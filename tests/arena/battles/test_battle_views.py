@@ -11,6 +11,7 @@ from arena.models import Battle, ModerationCase, Terms, Vote
 from arena.services import battles, terms
 from arena.services.votes import address_hash
 from tests.arena.battles.conftest import NAMES
+from tests.workers.support import PATIENCE
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pair")]
 
@@ -80,9 +81,9 @@ def test_no_page_of_a_person_names_the_chat_models_before_the_vote(browser, batt
 
 
 def test_neither_answer_is_on_the_page_while_the_other_runs(browser, player, workers_client):
-    workers_client.host_script(NAMES[0], "reply=slow words&first=3")
+    workers_client.host_script(NAMES[0], "reply=slow words&first=600")
     battle = battles.start(owner=player, text="Go").battle
-    workers_client._running[1 if battle.right_name == NAMES[1] else 0].result(5)
+    workers_client._running[1 if battle.right_name == NAMES[1] else 0].result(PATIENCE)
     workers_client.wait_idle = lambda timeout=10: None
     workers_client.deliver_reports()
     html = browser.get(address(battle)).text

@@ -212,10 +212,10 @@ async def test_an_open_page_hears_of_a_vote(settings):
     socket = WebsocketCommunicator(
         application, "/ws/leaderboard/", headers=[(b"host", b"localhost"), (b"origin", b"http://localhost")]
     )
-    assert (await socket.connect())[0]
+    assert (await socket.connect(timeout=120))[0]
     await sync_to_async(make_vote)("a", "b", "left")
-    assert await socket.receive_json_from(timeout=5) == {"type": "changed"}
-    await socket.disconnect()
+    assert await socket.receive_json_from(timeout=120) == {"type": "changed"}
+    await socket.disconnect(timeout=120)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -223,8 +223,8 @@ async def test_a_visitor_hears_nothing_of_a_board_that_is_not_public():
     socket = WebsocketCommunicator(
         application, "/ws/leaderboard/", headers=[(b"host", b"localhost"), (b"origin", b"http://localhost")]
     )
-    await socket.connect()
-    assert (await socket.receive_output(5))["code"] == 4401
+    await socket.connect(timeout=120)
+    assert (await socket.receive_output(120))["code"] == 4401
 
 
 def test_style_can_be_taken_out(page, votes):

@@ -93,7 +93,7 @@ def test_no_turns_have_no_labels():
 
 
 def test_hostile_text_takes_no_time():
-    started = time.perf_counter()
+    started = time.thread_time()
     for text in (
         "(" * 50_000,
         "`" * 50_000,
@@ -105,7 +105,7 @@ def test_hostile_text_takes_no_time():
     ):
         label([Turn(text, text, text)])
         style.count(text)
-    assert time.perf_counter() - started < 3
+    assert time.thread_time() - started < 20  # a second, where a square of the length would be many minutes
 
 
 def test_every_label_is_a_known_category():
