@@ -18,7 +18,10 @@ from django.test import Client
 
 import chatsite.accounts.tasks  # noqa: F401 - registers the task that API requests report to
 from chatsite.accounts.services import api_keys
+from tests.workers.support import PATIENCE
 from workers.api import threads
+from workers.api.chat import serving as chat_serving
+from workers.api.responses import serving as responses_serving
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,13 @@ def _fresh_threads(monkeypatch) -> Iterator[None]:
     monkeypatch.setattr(threads, "_pool", pool)
     yield
     pool.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _patience_for_a_status(monkeypatch) -> None:
+    """On a busy machine a worker may take longer to refuse than the moment after which headers are sent."""
+    for serving in (chat_serving, responses_serving):
+        monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", 10.0)
 
 
 @pytest.fixture
@@ -91,7 +101,7 @@ class LiveServer:
 
     @contextmanager
     def keeping_alive_after(self, seconds: float) -> Iterator[None]:
-        """Streams that are silent for so long get their headers and a comment, and their errors as events."""
+        """Streams that are silent for so long get a comment; a sixth of it is how long they wait for a status."""
         before = self._ask(f"keep-alive/{seconds}")
         try:
             yield
@@ -102,7 +112,7 @@ class LiveServer:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_test/{what}", timeout=60) as answer:
             return json.load(answer)
 
-    def wait_for(self, condition: Callable[[dict[str, Any]], Any], seconds: float = 5.0) -> Any:
+    def wait_for(self, condition: Callable[[dict[str, Any]], Any], seconds: float = PATIENCE) -> Any:
         """Wait until `condition` of the server's state is true, and return what it returned."""
         until = time.monotonic() + seconds
         while not (met := condition(self.state())) and time.monotonic() < until:
@@ -132,7 +142,7 @@ def live(valkey_url: str, tmp_path_factory) -> Iterator[LiveServer]:
             server.stdin.close()
             server.stdout.close()
             try:
-                server.wait(10)
+                server.wait(30)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()

@@ -4,7 +4,7 @@
 
 Prints one line of JSON (`port`, `keys`) when it answers and lives until its standard input closes.
 `GET /_test/state` tells what a test cannot see from outside, `GET /_test/keep-alive/SECONDS` sets the silence that a
-stream bears before its headers go out with a comment.
+stream bears before a comment; a sixth of it is how long it waits for a status.
 """
 
 import json
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 KEEP_ALIVE_AFTER = (
-    0.3  # seconds; with the client's read timeout of 1 s a test proves in 3 s what else takes 65
+    0.3  # seconds; with the client's read timeout of 3 s a test proves in 4 s what else takes 65
 )
 
 SCRIPTS = {
     "parrot": "",
     "org/parrot-1.0": "",
-    "silent": "reply=At last&first=3",
+    "silent": "reply=At last&first=4",
     "fails-at-once": "fail_after=0",
-    "fails-late": "tokens=10&first=0.2&fail_after=0",
+    "fails-late": "tokens=10&first=1&fail_after=0",
     "fails-midway": "tokens=10&rate=50&fail_after=3",
     "tiny": "context=8",
     "endless": "tokens=8000&rate=50",
@@ -48,10 +48,19 @@ def main(folder: Path, redis_url: str) -> None:
     keys = _prepare_database()
     workers = _host_models()
 
-    from workers.api import sse
-
-    sse.KEEP_ALIVE_AFTER = KEEP_ALIVE_AFTER
+    _keep_alive_after(KEEP_ALIVE_AFTER)
     _serve(keys, workers)
+
+
+def _keep_alive_after(seconds: float) -> float:
+    """What it was before."""
+    from workers.api import sse
+    from workers.api.chat import serving as chat
+    from workers.api.responses import serving as responses
+
+    before, sse.KEEP_ALIVE_AFTER = sse.KEEP_ALIVE_AFTER, seconds
+    chat.PATIENCE_FOR_A_STATUS = responses.PATIENCE_FOR_A_STATUS = seconds / 6
+    return before
 
 
 def _prepare_database() -> dict[str, str]:
@@ -83,19 +92,18 @@ def _host_models() -> Any:
 
 
 def _serve(keys: dict[str, str], workers: Any) -> None:
-    from twisted.internet import reactor
-
     from chatsite.asgi import application
     from chatsite.webserver import WebServer
-    from workers.api import sse
+
+    # Behind Daphne, which puts its own reactor in the place of one that is there already.
+    from twisted.internet import reactor  # isort: skip
 
     async def observable(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "") if scope["type"] == "http" else ""
         if path == "/_test/state":
             await _answer(send, workers.observed())
         elif path.startswith("/_test/keep-alive/"):
-            before, sse.KEEP_ALIVE_AFTER = sse.KEEP_ALIVE_AFTER, float(path.rpartition("/")[2])
-            await _answer(send, before)
+            await _answer(send, _keep_alive_after(float(path.rpartition("/")[2])))
         else:
             await application(scope, receive, send)
 

@@ -39,7 +39,7 @@ def make(api: Api, *lines: object, **body: Any) -> Any:
     return api.post("/v1/batches", body)
 
 
-def work(seconds: float = 60) -> None:
+def work(seconds: float = 300) -> None:
     """Do what the control worker's thread does, in the test's own transaction."""
 
     async def run() -> None:
@@ -159,7 +159,7 @@ def interrupted(
     async def run() -> None:
         with threads.for_caller(waits=True):
             runner = asyncio.create_task(running.Runner().run())
-            assert await asyncio.to_thread(killed.wait, 60)
+            assert await asyncio.to_thread(killed.wait, 300)
             runner.cancel()
             await asyncio.wait([runner])
 
@@ -267,7 +267,7 @@ def test_nothing_is_started_while_somebody_waits(workers_client, parrot):
 
 def test_other_peoples_running_requests_take_room(workers_client, db):
     make_chat_model("slow")
-    workers_client.host_script("slow", "tokens=100&rate=50")
+    workers_client.host_script("slow", "tokens=100000&rate=50")
     request = make_request("go", chat_model="slow")
     workers_client.submit(request)
     while client.state(request.id) != "running":

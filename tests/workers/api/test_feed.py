@@ -28,15 +28,21 @@ def entries(monkeypatch) -> asyncio.Queue[StreamEvent]:
     return queue
 
 
+async def settled() -> None:
+    """The event loop has done what it can without waiting for anything."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 async def test_it_hands_out_what_came_since_the_last_time(entries):
     feed = Feed("abc")
     for text in "abc":
         entries.put_nowait(Delta(text))
-    await asyncio.sleep(0.01)
+    await settled()
 
-    assert await feed.take(1) == [Delta("a"), Delta("b"), Delta("c")]
+    assert await feed.take(60) == [Delta("a"), Delta("b"), Delta("c")]
     entries.put_nowait(Delta("d"))
-    assert await feed.take(1) == [Delta("d")]
+    assert await feed.take(60) == [Delta("d")]
     feed.close()
 
 
@@ -48,7 +54,7 @@ async def test_silence_is_an_empty_list_and_loses_nothing(entries):
         assert time.monotonic() - began >= 0.015
     entries.put_nowait(Delta("a"))
 
-    assert await feed.take(1) == [Delta("a")]
+    assert await feed.take(60) == [Delta("a")]
     feed.close()
 
 
@@ -65,23 +71,23 @@ async def test_it_has_ended_when_the_last_event_was_read_and_not_when_it_was_tak
     feed = Feed("abc")
     entries.put_nowait(Delta("a"))
     entries.put_nowait(FINISHED)
-    await asyncio.sleep(0.01)
+    await settled()
 
     assert feed.ended
-    assert await feed.take(1) == [Delta("a"), FINISHED]
-    assert await feed.take(1) == [], "waiting for more would be for ever"
+    assert await feed.take(60) == [Delta("a"), FINISHED]
+    assert await feed.take(60) == [], "waiting for more would be for ever"
     feed.close()
 
 
 async def test_a_cancelled_reader_loses_no_event_for_the_next_one(entries):
     feed = Feed("abc")
-    task = asyncio.create_task(feed.take(5))
-    await asyncio.sleep(0.01)
+    task = asyncio.create_task(feed.take(60))
+    await settled()
     task.cancel()
     await asyncio.wait([task])
     entries.put_nowait(Delta("a"))
 
-    assert await feed.take(1) == [Delta("a")]
+    assert await feed.take(60) == [Delta("a")]
     feed.close()
 
 

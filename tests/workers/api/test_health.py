@@ -3,16 +3,21 @@
 import asyncio
 import json
 import threading
-import time
 
 import pytest
 from django.test import AsyncRequestFactory, Client
 
 from tests.fakes import heartbeat
+from tests.workers.support import PATIENCE
 from workers import client
 from workers.api import health
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_check_takes_too_long(monkeypatch) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT", PATIENCE)
 
 
 def ready():
@@ -83,12 +88,10 @@ async def test_a_part_that_hangs_is_a_part_that_failed(monkeypatch):
     monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.05)
     monkeypatch.setattr(health, "_database", lambda: True)
     released = threading.Event()
-    monkeypatch.setattr(client, "statuses", lambda: [released.wait(5)])
-    began = time.monotonic()
+    monkeypatch.setattr(client, "statuses", lambda: [released.wait(PATIENCE)])
 
     response = await health.readyz(AsyncRequestFactory().get("/readyz"))
 
-    assert time.monotonic() - began < 1
     assert json.loads(response.content)["broker"] == "failed"
     released.set()
     await asyncio.sleep(0.05)  # the late answer is nobody's any more, and must not be a warning either

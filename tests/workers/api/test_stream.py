@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from django.http import StreamingHttpResponse
 
+from tests.workers.support import PATIENCE
 from workers import client
 from workers.api import errors, sse
 from workers.api.chat import serving
 from workers.api.chat.answers import Chunks
 from workers.api.chat.protocol import ChatCompletionRequest
 from workers.api.chat.serving import Reply
+from workers.api.feeds import Feeds
 from workers.protocol import (
     ChatMessage,
     Delta,
@@ -34,21 +36,26 @@ from workers.protocol import (
 STARTED = Started(worker="w")
 FINISHED = Finished(FinishReason.STOP, Usage(5, 2, 3))
 FOREVER = 3600.0
+Step = StreamEvent | float | Exception | asyncio.Event
 
 
 class Script:
-    """Follows one list of events, with pauses where it holds numbers."""
+    """Follows one list of events, with pauses where it holds numbers. `at` is the step that it has come to."""
 
-    def __init__(self, *steps: StreamEvent | float | Exception) -> None:
+    def __init__(self, *steps: "Step") -> None:
         self.steps = steps
+        self.at = -1
         self.cancelled: list[str] = []
         self.closed = False
 
     async def afollow(self, request_id: str, after: str = "") -> AsyncIterator[Entry]:
         try:
             for number, step in enumerate(self.steps):
+                self.at = number
                 if isinstance(step, float):
                     await asyncio.sleep(step)
+                elif isinstance(step, asyncio.Event):
+                    await step.wait()
                 elif isinstance(step, Exception):
                     raise step
                 else:
@@ -57,9 +64,22 @@ class Script:
             self.closed = True
 
 
+async def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def headers_at_once(monkeypatch):
+    """A stream that says nothing at first gets its headers sooner than other tests' do."""
+    monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", 0.05)
+
+
 @pytest.fixture
 def follow(monkeypatch):
-    def install(*steps: StreamEvent | float | Exception) -> Script:
+    def install(*steps: Step) -> Script:
         script = Script(*steps)
         monkeypatch.setattr(client, "afollow", script.afollow)
         monkeypatch.setattr(client, "cancel", script.cancelled.append)
@@ -190,30 +210,44 @@ async def test_only_data_lines_and_comments_are_ever_sent(follow, monkeypatch):
     assert {line.split(":")[0] for line in lines if line} == {"data", ""}
 
 
-async def test_silence_is_bridged_by_comments(follow, monkeypatch):
+async def test_silence_is_bridged_by_comments(follow, monkeypatch, headers_at_once):
     monkeypatch.setattr(sse, "KEEP_ALIVE_AFTER", 0.05)
-    follow(0.4, Delta("At last"), FINISHED)
+    broken = asyncio.Event()
+    follow(broken, Delta("At last"), FINISHED)
+    began, parts = time.monotonic(), []
 
-    body = await body_of(reply())
+    async for part in await open_stream(reply()):
+        parts.append(part)
+        if parts.count(sse.KEEP_ALIVE) == 4:
+            broken.set()
+            bridged = time.monotonic() - began
 
-    assert 2 <= body.count(b": keep-alive\n\n") <= 8  # eight fit in; on a busy machine some are late
-    assert frames(body)[1] == chunk({"content": "At last"})
+    assert bridged > 0.2
+    assert parts.count(sse.KEEP_ALIVE) >= 4
+    assert frames(b"".join(parts))[1] == chunk({"content": "At last"})
 
 
 async def test_a_stream_that_flows_has_no_comments(follow, monkeypatch):
-    monkeypatch.setattr(sse, "KEEP_ALIVE_AFTER", 0.2)
+    monkeypatch.setattr(sse, "KEEP_ALIVE_AFTER", 60)
+    patience, take = [], Feeds.take
+
+    async def taken(self, seconds):
+        patience.append(seconds)
+        return await take(self, seconds)
+
+    monkeypatch.setattr(Feeds, "take", taken)
     follow(*[step for number in range(20) for step in (0.02, Delta(str(number)))], FINISHED)
 
     assert b"keep-alive" not in await body_of(reply())
+    assert set(patience[1:]) == {60}, "silence is counted from the last event on"
 
 
-async def test_the_headers_do_not_wait_for_the_first_token(follow):
+async def test_the_headers_do_not_wait_for_the_first_token(follow, headers_at_once):
     script = follow(STARTED, FOREVER)
-    began = time.monotonic()
 
-    response = await open_stream(reply())
+    async with asyncio.timeout(PATIENCE):
+        response = await open_stream(reply())
 
-    assert time.monotonic() - began < 1
     assert response.status_code == 200
     first = await anext(aiter(response))
     assert frames(first) == [chunk(ROLE)]
@@ -259,8 +293,8 @@ async def test_a_late_failure_is_an_error_object_without_done(follow, code):
     assert script.cancelled == []
 
 
-async def test_a_failure_after_long_silence_is_an_error_object(follow):
-    follow(STARTED, 0.1, Failed(ErrorCode.WORKER_LOST, "It died."))
+async def test_a_failure_after_long_silence_is_an_error_object(follow, headers_at_once):
+    follow(STARTED, 0.5, Failed(ErrorCode.WORKER_LOST, "It died."))
 
     assert frames(await body_of(reply()))[-1]["error"]["code"] == "worker_lost"
 
@@ -321,7 +355,7 @@ async def test_a_cancelled_request_cancels_the_generation_once(follow, stream):
             await asyncio.to_thread(response.close)
 
     task = asyncio.create_task(serve())
-    await asyncio.sleep(0.1)
+    await until(lambda: script.at == 2)
     assert script.cancelled == []
     task.cancel()
     await asyncio.wait([task])
@@ -332,26 +366,25 @@ async def test_a_cancelled_request_cancels_the_generation_once(follow, stream):
 
 
 async def test_a_request_cancelled_while_its_status_is_open_cancels_the_generation(follow, monkeypatch):
-    monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", 5.0)
+    monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", FOREVER)
     script = follow(STARTED, FOREVER)
 
     task = asyncio.create_task(reply().respond())
-    await asyncio.sleep(0.05)
+    await until(lambda: script.at == 1)
     task.cancel()
     await asyncio.wait([task])
 
     assert script.cancelled == ["abc"]
 
 
-async def test_a_response_that_nobody_began_to_read_cancels_the_generation(follow):
+async def test_a_response_that_nobody_began_to_read_cancels_the_generation(follow, headers_at_once):
     script = follow(STARTED, FOREVER)
 
     response = await open_stream(reply())
     await asyncio.to_thread(response.close)
-    await asyncio.sleep(0.01)
 
     assert script.cancelled == ["abc"]
-    assert script.closed
+    await until(lambda: script.closed)
 
 
 async def test_a_client_that_leaves_after_the_last_event_cancels_nothing(follow):
@@ -365,26 +398,29 @@ async def test_a_client_that_leaves_after_the_last_event_cancels_nothing(follow)
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 async def test_a_reader_that_does_not_let_go_delays_no_cancellation(follow, monkeypatch, stream):
-    script, released = follow(), asyncio.Event()
+    script, asked, released = follow(), asyncio.Event(), asyncio.Event()
 
     async def stubborn(request_id: str) -> AsyncIterator[Entry]:
         yield Entry("1-1", STARTED)
+        asked.set()
         while not released.is_set():
             with contextlib.suppress(asyncio.CancelledError):
                 await released.wait()
 
     monkeypatch.setattr(client, "afollow", stubborn)
-    monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", 5.0)
+    monkeypatch.setattr(serving, "PATIENCE_FOR_A_STATUS", FOREVER)
     task = asyncio.create_task(reply(stream=stream).respond())
-    await asyncio.sleep(0.05)
+    await asked.wait()
     task.cancel()
-    await asyncio.wait([task], timeout=1)
 
-    assert script.cancelled == ["abc"]
+    await until(lambda: script.cancelled == ["abc"])
     released.set()
+    await asyncio.wait([task])
 
 
-async def test_a_client_that_leaves_while_the_broker_is_away_leaves_in_peace(follow, monkeypatch, caplog):
+async def test_a_client_that_leaves_while_the_broker_is_away_leaves_in_peace(
+    follow, monkeypatch, caplog, headers_at_once
+):
     script = follow(STARTED, FOREVER)
 
     def fail(request_id: str) -> None:
@@ -395,10 +431,8 @@ async def test_a_client_that_leaves_while_the_broker_is_away_leaves_in_peace(fol
     parts: Any = aiter(await open_stream(reply()))
     await anext(parts)
     await parts.aclose()
-    await asyncio.sleep(0.01)
 
-    assert script.closed
-    assert "could not be cancelled" in caplog.text
+    await until(lambda: script.closed and "could not be cancelled" in caplog.text)
     assert "secret" not in caplog.text
 
 

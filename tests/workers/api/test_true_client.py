@@ -23,7 +23,9 @@ def connect(live):
     opened = []
 
     def open_client(**options) -> OpenAI:
-        client = OpenAI(**{"base_url": live.base_url, "api_key": live.keys["alice"], "timeout": 5, **options})
+        client = OpenAI(
+            **{"base_url": live.base_url, "api_key": live.keys["alice"], "timeout": 90, **options}
+        )
         opened.append(client)
         return client
 
@@ -99,7 +101,7 @@ def test_the_clients_own_stream_helper_puts_it_together(no_retries):
 
 async def test_the_async_client_does_the_same(live):
     async with AsyncOpenAI(
-        base_url=live.base_url, api_key=live.keys["bob"], max_retries=0, timeout=5
+        base_url=live.base_url, api_key=live.keys["bob"], max_retries=0, timeout=90
     ) as client:
         completion = await client.chat.completions.create(model="parrot", messages=HI)
         assert completion.choices[0].message.content == "Polly wants a cracker"
@@ -111,7 +113,7 @@ async def test_the_async_client_does_the_same(live):
 
 async def test_many_streams_at_once_stay_apart_and_lose_nothing(live):
     async with AsyncOpenAI(
-        base_url=live.base_url, api_key=live.keys["bob"], max_retries=0, timeout=20
+        base_url=live.base_url, api_key=live.keys["bob"], max_retries=0, timeout=90
     ) as client:
 
         async def talk(number: int) -> str:
@@ -128,25 +130,24 @@ async def test_many_streams_at_once_stay_apart_and_lose_nothing(live):
 
 # --- silence -----------------------------------------------------------------------------------------------
 
-# The server of these tests sends a comment after 0.3 s of silence and the chat model is silent for 3 s, so a read
-# timeout of 1 s stands for the minute that clients and proxies really wait.
+# The server of these tests sends a comment after 0.3 s of silence and the chat model is silent for 4 s, so a read
+# timeout of 3 s stands for the minute that clients and proxies really wait.
 
 
 def test_long_silence_before_the_first_token_breaks_no_stream(connect):
-    client = connect(max_retries=0, timeout=openai.Timeout(1.0))
+    client = connect(max_retries=0, timeout=openai.Timeout(3.0))
     began = time.monotonic()
 
     stream = client.chat.completions.create(model="silent", messages=HI, stream=True)
-    assert time.monotonic() - began < 1, "the headers waited for the first token"
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
     assert text == "At last"
-    assert time.monotonic() - began > 2.5
+    assert time.monotonic() - began > 3.5
 
 
 async def test_long_silence_breaks_no_async_stream(live):
     async with AsyncOpenAI(
-        base_url=live.base_url, api_key=live.keys["alice"], max_retries=0, timeout=openai.Timeout(1.0)
+        base_url=live.base_url, api_key=live.keys["alice"], max_retries=0, timeout=openai.Timeout(3.0)
     ) as client:
         stream: Any = await client.chat.completions.create(model="silent", messages=HI, stream=True)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
@@ -155,13 +156,15 @@ async def test_long_silence_breaks_no_async_stream(live):
 
 
 def test_a_plain_request_that_gives_up_is_cancelled_on_the_server(connect, live):
-    client = connect(max_retries=0, timeout=openai.Timeout(0.5))
+    client = connect(max_retries=0, timeout=openai.Timeout(1.5))
+    before = len(live.state()["submitted"])
 
     with pytest.raises(openai.APITimeoutError):
-        client.chat.completions.create(model="silent", messages=HI)
+        client.chat.completions.create(model="endless", messages=HI)
 
-    request_id = live.state()["submitted"][-1]
-    assert live.wait_for(lambda state: request_id not in state["in_flight"], 2)
+    request_id = live.wait_for(lambda state: state["submitted"][before:])[0]
+    assert live.wait_for(lambda state: request_id in state["cancelled"])
+    assert live.wait_for(lambda state: request_id not in state["in_flight"])
 
 
 # --- errors ------------------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ def test_a_plain_request_that_gives_up_is_cancelled_on_the_server(connect, live)
 def test_an_error_has_its_class_status_and_code_streamed_or_not(
     live, no_retries, model, options, expected, status, code, stream
 ):
-    # On a busy machine a worker may take longer to refuse than the 0.3 s after which this server sends headers.
+    # On a busy machine a worker may take longer to refuse than the moment after which this server sends headers.
     with live.keeping_alive_after(60), pytest.raises(expected) as caught:
         no_retries.chat.completions.create(**{"model": model, "messages": HI, "stream": stream, **options})
 
@@ -280,7 +283,7 @@ def test_closing_a_stream_stops_the_engine(no_retries, live):
 
     stream.close()
 
-    assert live.wait_for(lambda state: request_id not in state["in_flight"], 2)
+    assert live.wait_for(lambda state: request_id not in state["in_flight"])
     assert live.state()["cancelled"].count(request_id) == 1
 
 
@@ -290,7 +293,7 @@ def test_closing_a_silent_stream_stops_the_engine(no_retries, live):
 
     stream.close()
 
-    assert live.wait_for(lambda state: request_id not in state["in_flight"], 2)
+    assert live.wait_for(lambda state: request_id not in state["in_flight"])
     assert request_id in live.state()["cancelled"]
 
 

@@ -130,17 +130,17 @@ def test_a_background_response_is_cancelled(client: openai.OpenAI, live):
     response = client.responses.create(model="endless", input="Hi", background=True)
 
     assert client.responses.cancel(response.id).status == "cancelled"
-    assert live.wait_for(lambda state: not state["in_flight"], 30)
+    assert live.wait_for(lambda state: not state["in_flight"])
 
 
 @pytest.mark.parametrize(
     ("model", "error"), [("nobody", openai.NotFoundError), ("tiny", openai.BadRequestError)]
 )
 def test_a_response_that_cannot_be_made_is_an_error(
-    client: openai.OpenAI, model: str, error: type[Exception]
+    client: openai.OpenAI, live, model: str, error: type[Exception]
 ):
     for stream in (False, True):
-        with pytest.raises(error):
+        with live.keeping_alive_after(60), pytest.raises(error):
             client.responses.create(model=model, input="word " * 50, stream=stream)
 
 
