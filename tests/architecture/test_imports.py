@@ -27,7 +27,7 @@ def loaded_by(program: str, tmp_path: Path) -> set[str]:
         env={**environment, "CHATSITE_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     return set(result.stdout.split())

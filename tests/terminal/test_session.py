@@ -3,10 +3,14 @@
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.terminal.conftest import Notebook
+from tests.workers.support import wait_until
 from workers.protocol import Delta, ErrorCode, Finished, FinishReason, Sampling, Started, Waiting
 from workers.terminal.session import COMMANDS, Session
 from workers.terminal.talk import Talk
@@ -20,10 +24,17 @@ def interactive(talk: Talk, notebook: Notebook) -> Session:
     return Session(chat_model="parrot", talk=talk, sampling=Sampling(), style=notebook, interactive=True)
 
 
-def press_ctrl_c_after(seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    return timer
+def press_ctrl_c_once(condition: Callable[[], Any]) -> threading.Thread:
+    """Presses it a moment after `condition` became true."""
+
+    def press() -> None:
+        wait_until(condition)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    return thread
 
 
 def test_it_answers_each_line_and_remembers_the_talk(say, talk, workers_client):
@@ -135,12 +146,12 @@ def test_it_says_that_an_answer_was_cut_off(say):
 
 
 def test_ctrl_c_stops_the_answer_at_the_worker_and_not_the_program(talk, workers_client):
-    workers_client.host_script("parrot", "tokens=1000&rate=50")
+    workers_client.host_script("parrot", "tokens=10000&rate=50")
     notebook = Notebook("Count", "!!remove")
-    timer = press_ctrl_c_after(0.5)
+    pressed = press_ctrl_c_once(lambda: "w1" in "".join(notebook.answers))
     outcome = interactive(talk, notebook).run()
-    timer.join()
-    workers_client.wait_idle(3)  # the engine has stopped long before its thousand words
+    pressed.join()
+    workers_client.wait_idle()  # the engine has stopped long before its ten thousand words
     assert notebook.answers[0].startswith("w0 w1")
     assert "(stopped)" in notebook.notes
     assert outcome.failures == 0
@@ -149,12 +160,12 @@ def test_ctrl_c_stops_the_answer_at_the_worker_and_not_the_program(talk, workers
 
 
 def test_ctrl_c_before_the_first_word_takes_the_message_back(talk, workers_client):
-    workers_client.host_script("parrot", "first=30")
-    timer = press_ctrl_c_after(0.3)
+    workers_client.host_script("parrot", "first=600")
+    pressed = press_ctrl_c_once(lambda: workers_client.requests)
     notebook = Notebook("Hello")
     interactive(talk, notebook).run()
-    timer.join()
-    workers_client.wait_idle(3)
+    pressed.join()
+    workers_client.wait_idle()
     assert texts(talk) == []
     assert notebook.notes == ["(stopped) The message was taken back."]
 
@@ -169,13 +180,13 @@ def test_ctrl_c_ends_a_pipes_run_and_stops_the_answer(talk, workers_client, requ
             for _ in deltas:
                 signal.raise_signal(signal.SIGINT)
 
-    workers_client.host_script("parrot", "tokens=1000&rate=50")
+    workers_client.host_script("parrot", "tokens=10000&rate=50")
     session = Session(
         chat_model="parrot", talk=talk, sampling=Sampling(), style=Impatient("Count"), interactive=False
     )
     with pytest.raises(KeyboardInterrupt):
         session.run()
-    workers_client.wait_idle(3)
+    workers_client.wait_idle()
     assert texts(talk) == []
 
 
@@ -185,13 +196,13 @@ def test_a_reader_that_goes_away_stops_the_answer(talk, workers_client):
             for _ in deltas:
                 raise BrokenPipeError
 
-    workers_client.host_script("parrot", "tokens=1000&rate=50")
+    workers_client.host_script("parrot", "tokens=10000&rate=50")
     session = Session(
         chat_model="parrot", talk=talk, sampling=Sampling(), style=Closed("Count"), interactive=False
     )
     with pytest.raises(BrokenPipeError):
         session.run()
-    workers_client.wait_idle(3)
+    workers_client.wait_idle()
 
 
 class Impatient(Notebook):

@@ -1,12 +1,12 @@
 """The catalog's door: the same workers as the chat page has."""
 
-import time
 from dataclasses import replace
 
 import pytest
 import redis
 
 from evaluation.calls import Call, CallFailed, CatalogCaller, Completion, Outcome, Pool
+from tests.workers.support import PATIENCE, wait_until
 from workers.engines.base import Meter
 from workers.engines.scripted import ScriptedEngine
 from workers.protocol import Ability, ChatMessage, ErrorCode, Sampling
@@ -16,8 +16,8 @@ CALL = Call((ChatMessage("user", "two words"),), Sampling(max_tokens=5))
 
 def outcome_of(chat_model: str, call: Call = CALL) -> Outcome[str]:
     with Pool[str](attempts=2, first_wait=0.01) as pool:
-        pool.start("k", CatalogCaller(chat_model, timeout=20), call)
-        outcome = pool.next(10)
+        pool.start("k", CatalogCaller(chat_model, timeout=PATIENCE), call)
+        outcome = pool.next(PATIENCE)
     assert outcome is not None
     return outcome
 
@@ -69,13 +69,11 @@ def test_a_prompt_that_is_too_long_is_not_sent_again(workers_client):
 
 
 def test_leaving_the_pool_stops_the_generation(workers_client):
-    workers_client.host_script("slow", "tokens=1000&rate=10")
+    workers_client.host_script("slow", "tokens=10000&rate=10")
     with Pool[str]() as pool:
-        pool.start("k", CatalogCaller("slow", timeout=20), CALL)
-        end = time.monotonic() + 5
-        while not workers_client.requests and time.monotonic() < end:
-            time.sleep(0.01)
-    workers_client.wait_idle(timeout=3)  # 100 seconds of words would be left
+        pool.start("k", CatalogCaller("slow", timeout=PATIENCE), CALL)
+        wait_until(lambda: workers_client.requests)
+    workers_client.wait_idle()  # 1000 seconds of words would be left
     assert workers_client.requests
 
 
@@ -83,10 +81,10 @@ def test_leaving_the_pool_stops_the_generation(workers_client):
 def test_it_keeps_many_in_flight(workers_client, count):
     workers_client.host_script("steady", "tokens=10&rate=50&slots=64")
     with Pool[int]() as pool:
-        caller = CatalogCaller("steady", timeout=20)
+        caller = CatalogCaller("steady", timeout=PATIENCE)
         for number in range(count):
             pool.start(number, caller, Call(CALL.messages, Sampling()))
-        outcomes = [pool.next(10) for _ in range(count)]
+        outcomes = [pool.next(PATIENCE) for _ in range(count)]
     assert all(outcome and outcome.completion for outcome in outcomes)
 
 
@@ -122,11 +120,11 @@ def test_who_cannot_is_asked_without_the_schema(workers_client):
 
 def test_an_engine_that_refuses_the_schema_is_asked_without_it_from_there_on(workers_client):
     workers_client.host(Structured("picky", refuses=True))
-    caller = CatalogCaller("picky", timeout=20)
+    caller = CatalogCaller("picky", timeout=PATIENCE)
     with Pool[str](attempts=1) as pool:
         for _ in range(2):
             pool.start("k", caller, SCHEMA_CALL)
-            outcome = pool.next(10)
+            outcome = pool.next(PATIENCE)
             assert outcome
             assert outcome.completion
     assert [bool(request.constraint) for request in workers_client.requests] == [True, False, False]

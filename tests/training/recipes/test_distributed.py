@@ -100,7 +100,7 @@ def test_two_processes_learn_what_one_learns_and_share_a_sharded_model(tmp_path,
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert losses(2) == pytest.approx(losses(1), abs=1e-3)
@@ -178,7 +178,7 @@ def test_zero_2_and_3_learn_in_two_processes_what_one_learns(tmp_path, checkpoin
         },
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
     )
     assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
     assert json.loads((tmp_path / "packed" / "manifest.json").read_text())["certificate"]["valid"]

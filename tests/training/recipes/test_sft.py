@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on_exactly_where_it_was(train, tmp_path, checkpoint, 
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert (tmp_path / "out" / "checkpoint-3").is_dir()

@@ -70,7 +70,7 @@ def bash(text: str, live: LiveServer) -> str:
         env={**os.environ, "KEY": live.keys["alice"]},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"

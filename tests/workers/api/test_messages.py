@@ -324,7 +324,7 @@ def test_silence_is_bridged_by_pings(live):
     with anthropic.Anthropic(
         base_url=live.base_url.removesuffix("/v1"),
         api_key=live.keys["alice"],
-        timeout=anthropic.Timeout(2.0, connect=30),
+        timeout=anthropic.Timeout(3.0, connect=30),
         max_retries=0,
     ) as impatient:
         stream = impatient.messages.create(model="silent", max_tokens=50, messages=HI, stream=True)

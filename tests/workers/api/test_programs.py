@@ -89,7 +89,7 @@ def test_the_calls_that_fastchat_documents_are_answered(live, path, body, kind):
     if body is not None:
         command += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
 
-    answer = json.loads(subprocess.run(command, capture_output=True, timeout=90, check=True).stdout)
+    answer = json.loads(subprocess.run(command, capture_output=True, timeout=600, check=True).stdout)
 
     assert answer["object"] == kind
 
@@ -116,7 +116,7 @@ print("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.
         [sys.executable, "-c", program],
         env=environment,
         capture_output=True,
-        timeout=90,
+        timeout=600,
         check=True,
         text=True,
     )

@@ -1,7 +1,7 @@
 import threading
 import time
 
-from tests.workers.support import wait_until
+from tests.workers.support import PATIENCE, wait_until
 from workers.engines.cache_room import HEADROOM, CacheRoom
 
 
@@ -16,13 +16,14 @@ class Waiting:
         self.came_in = None
         self._thread = threading.Thread(target=self._run, args=(room, ticket, unwanted))
         self._thread.start()
+        wait_until(lambda: ticket in room._waiting)
         time.sleep(0.02)
 
     def _run(self, room, ticket, unwanted):
         self.came_in = room.enter(ticket, unwanted)
 
     def join(self):
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
         return self.came_in
 
@@ -156,7 +157,7 @@ def test_all_get_to_the_end_however_long_they_are():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     assert sorted(done) == list(range(12))
     assert peak[0] <= 400
     wait_until(lambda: room.alone)
