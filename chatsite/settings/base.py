@@ -283,5 +283,7 @@ LOGGING = {
         "django.server": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        # A line for each call to a remote model would bury the progress of an evaluation.
+        "httpx": {"level": "WARNING"},
     },
 }

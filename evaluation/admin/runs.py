@@ -22,7 +22,7 @@ from evaluation.models import (
     StoredVerdict,
 )
 from evaluation.selectors import arena_prompts
-from evaluation.services import plans, rejudging, runs, suites
+from evaluation.services import judges, plans, rejudging, runs, suites
 from evaluation.services.plans import Plan
 from evaluation.suites import SHIPPED, Suite
 from workers.models import ChatModel
@@ -115,6 +115,11 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
             self.add_error(
                 "confirmed", _("The judges would cost about %(cost).2f. Tick this to start.") % {"cost": cost}
             )
+            return data
+        try:
+            judges.knock(judges=self.plan.judges)
+        except CannotEvaluate as error:
+            self.add_error("judges", str(error))
         return data
 
     def _plan(self, data: dict[str, Any]) -> Plan:
@@ -268,6 +273,7 @@ class EvaluationRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                             "command": f"manage.py evaluate run --rejudge {str(run.pk)[:8]} --fresh",
                         },
                     )
+                judges.knock(judges=plan.judges)
                 rejudging.create(plan=plan, created_by=request.user)  # type: ignore[arg-type] # logged in
             except CannotEvaluate as error:
                 self.message_user(request, f"{run}: {error}", messages.ERROR)

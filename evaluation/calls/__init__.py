@@ -3,7 +3,7 @@
 from evaluation.calls.base import Call, Caller, CallFailed, Completion
 from evaluation.calls.local import CatalogCaller, can_keep_to_schema
 from evaluation.calls.pool import Outcome, Pool
-from evaluation.calls.remote import RemoteCaller
+from evaluation.calls.remote import RemoteCaller, models_at
 
 __all__ = [
     "Call",
@@ -15,4 +15,5 @@ __all__ = [
     "Pool",
     "RemoteCaller",
     "can_keep_to_schema",
+    "models_at",
 ]

@@ -1,7 +1,7 @@
 """A chat model behind an OpenAI-compatible API: `POST {base_url}/chat/completions`, without streaming.
 
-Wire format: https://platform.openai.com/docs/api-reference/chat/create. Servers that do not know `response_format`
-answer 400; the caller then asks without it from there on.
+Wire formats: https://platform.openai.com/docs/api-reference/chat/create and …/models/list. Servers that do not know
+`response_format` answer 400; the caller then asks without it from there on.
 """
 
 import time
@@ -16,6 +16,40 @@ TRANSIENT_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 FATAL_STATUSES = {401, 403, 404}
 # The other side may ask for hours; a person then rather wants to know.
 LONGEST_WAIT = 120.0
+
+
+KNOCK_SECONDS = 10.0
+
+
+def models_at(
+    *,
+    base_url: str,
+    key: str = "",
+    timeout: float = KNOCK_SECONDS,
+    transport: httpx.BaseTransport | None = None,
+) -> list[str]:
+    """The names of the models that the server lists, [] where it lists none; `timeout` is in seconds.
+
+    Raises `CallFailed` when the server cannot be reached or does not take the key. Every other answer is fine: there
+    are servers without this list.
+    """
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with httpx.Client(headers=headers, timeout=timeout, transport=transport) as http:
+            response = http.get(f"{base_url.rstrip('/')}/models")
+    except httpx.HTTPError as error:
+        raise CallFailed(
+            f"The server cannot be reached ({type(error).__name__}). Check the base URL.", code="network"
+        ) from None
+    if response.status_code in (401, 403):
+        raise CallFailed(
+            f"The server answered {response.status_code}{_explanation(response)}. Check the API key.",
+            code=f"http_{response.status_code}",
+        )
+    try:
+        return [str(row["id"]) for row in response.json()["data"]] if response.status_code == 200 else []
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 class RemoteCaller:

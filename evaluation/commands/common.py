@@ -27,12 +27,17 @@ def material_of_files(sources: Sequence[str]) -> Material:
 
 
 def progress_line(run: EvaluationRun) -> str:
-    parts = [f"{run.answers_done}/{run.answers_total} answers"]
+    parts = [f"{run.answers_done}/{counted(run.answers_total, 'answer')}"]
     if run.verdicts_total:
-        parts.append(f"{run.verdicts_done}/{run.verdicts_total} verdicts")
+        parts.append(f"{run.verdicts_done}/{counted(run.verdicts_total, 'verdict')}")
     if run.errors:
-        parts.append(f"{run.errors} errors")
+        parts.append(counted(run.errors, "error"))
     return f"{run.progress:>4.0%}  {', '.join(parts)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 answer`, `2 answers`; for nouns whose plural is made by an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def span(seconds: float) -> str:
@@ -43,4 +48,5 @@ def span(seconds: float) -> str:
 
 
 def money(amount: float) -> str:
-    return f"{amount:.2f}" if amount >= 0.01 else "less than 0.01"
+    """With its "about", in the currency of the judges' prices."""
+    return f"about {amount:.2f}" if amount >= 0.01 else "less than 0.01"

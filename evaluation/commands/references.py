@@ -49,7 +49,7 @@ def handle(out: OutputWrapper, options: dict[str, Any]) -> None:
         )
     calls = sum(len(question.turns) for question in questions)
     cost = calls * options["max_tokens"] * author.completion_price / 1e6
-    price = f", at most about {money(cost)} for what it says" if cost else ""
+    price = f", at most {money(cost)} for what it says" if cost else ""
     out.write(f"{suite.name}: {author.name} answers {len(questions)} questions in {calls} turns{price}")
     if cost and not options["yes"]:
         raise CommandError("This costs money. Add --yes to go on.")

@@ -8,11 +8,12 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
+from django.urls import reverse
 
-from evaluation.commands.common import find_run, money, progress_line, span
+from evaluation.commands.common import counted, find_run, money, progress_line, span
 from evaluation.errors import Broken, CannotEvaluate, Stopped
 from evaluation.models import EvaluationRun
-from evaluation.services import judge_prompts, plans, rejudging, runner, runs
+from evaluation.services import judge_prompts, judges, plans, rejudging, runner, runs
 from evaluation.services.plans import Estimate, Plan
 
 HELP = "Start an evaluation, or go on with one that was stopped."
@@ -78,7 +79,7 @@ def work(out: OutputWrapper, run: EvaluationRun, *, background: bool = False) ->
     try:
         done = runner.execute(
             run_id=run.pk,
-            tell=None if background else lambda now: out.write(progress_line(now)),
+            tell=None if background else Progress(out),
             with_parent=background,
         )
     except (Broken, Stopped) as error:
@@ -89,8 +90,37 @@ def work(out: OutputWrapper, run: EvaluationRun, *, background: bool = False) ->
         raise CommandError(f"Stopped. {_hint(run)}") from None
     finally:
         signal.signal(signal.SIGTERM, before)
-    out.write(f"Finished: {done.answers_done} answers, {done.verdicts_done} verdicts, {done.errors} errors.")
-    out.write(f"Run {done.pk}")
+    for line in _closing(done):
+        out.write(line)
+
+
+class Progress:
+    """Writes how far a run is, but no line twice: a log of a slow run stays short."""
+
+    def __init__(self, out: OutputWrapper):
+        self._out, self._last = out, ""
+
+    def __call__(self, run: EvaluationRun) -> None:
+        line = progress_line(run)
+        if line != self._last:
+            self._out.write(line)
+            self._last = line
+
+
+def _closing(run: EvaluationRun) -> list[str]:
+    """What came of it, what to do about errors, and where to read it."""
+    done = [counted(run.answers_done, "answer"), counted(run.verdicts_done, "verdict")]
+    lines = [f"Finished: {', '.join(done)}, {counted(run.errors, 'error')}."]
+    if run.errors:
+        lines.append(
+            "Errors are in no score. Why they are some: the answers and verdicts on the pages. "
+            f"To make those calls again: manage.py evaluate run --resume {str(run.pk)[:8]} --retry-errors"
+        )
+    lines.append(
+        f"Read it: {reverse('evaluation:run', args=[run.pk])} on the site, or "
+        f"manage.py evaluate report {str(run.pk)[:8]} --out FOLDER"
+    )
+    return [*lines, f"Run {run.pk}"]
 
 
 def _begun(out: OutputWrapper, options: dict[str, Any]) -> EvaluationRun:
@@ -100,6 +130,8 @@ def _begun(out: OutputWrapper, options: dict[str, Any]) -> EvaluationRun:
     for line in _summary(plan, estimate):
         out.write(line)
     _confirm(out, estimate, yes=options["yes"])
+    for note in judges.knock(judges=plan.judges):
+        out.write(note)
     run = rejudging.create(plan=plan, foreground=True) if again else runs.create(plan=plan)
     out.write(f"Run {run.pk}")
     return run
@@ -144,13 +176,13 @@ def _resumed(options: dict[str, Any]) -> EvaluationRun:
 
 def _summary(plan: Plan, estimate: Estimate) -> list[str]:
     lines = [
-        f"{plan.suite.name}: {len(plan.questions)} questions, {', '.join(plan.chat_models)}",
-        f"{estimate.answer_calls} answers and {estimate.verdict_calls} verdicts,"
+        f"{plan.suite.name}: {counted(len(plan.questions), 'question')}, {', '.join(plan.chat_models)}",
+        f"{counted(estimate.answer_calls, 'answer')} and {counted(estimate.verdict_calls, 'verdict')},"
         f" about {span(estimate.seconds)}{'' if estimate.measured else ' (a guess: nothing was measured yet)'}",
     ]
     if estimate.cost:
         lines.append(
-            f"about {money(estimate.cost)} for judges ({estimate.prompt_tokens} tokens in, "
+            f"{money(estimate.cost)} for judges ({estimate.prompt_tokens} tokens in, "
             f"{estimate.completion_tokens} out)"
         )
     return lines

@@ -6,11 +6,14 @@ from typing import Any
 
 from django.db import transaction
 
-from evaluation.calls import Caller, CatalogCaller, RemoteCaller, can_keep_to_schema
+from evaluation.calls import Caller, CallFailed, CatalogCaller, RemoteCaller, can_keep_to_schema, models_at
 from evaluation.errors import CannotEvaluate
 from evaluation.models import Judge
 from workers import client
 from workers.models import ChatModel
+
+MOST_LISTED = 8
+"""Names of models in one note."""
 
 
 @transaction.atomic
@@ -44,6 +47,26 @@ def check(*, judge: Judge) -> None:
         )
 
 
+def knock(*, judges: Sequence[Judge]) -> list[str]:
+    """Ask the servers of remote judges for their models, which costs nothing, before answers are made for them.
+
+    Raises `CannotEvaluate` for a server that cannot be reached and for a key that is not taken. The texts that come
+    back are about models that a server does not list: some serve more than they list, so that is no refusal.
+    """
+    notes = []
+    for judge in judges:
+        if not judge.remote:
+            continue
+        try:
+            listed = models_at(base_url=judge.base_url, key=key_of(judge))
+        except CallFailed as error:
+            raise CannotEvaluate("judge", f"Judge {judge.name!r} ({judge.base_url}): {error}") from None
+        if listed and judge.model not in listed:
+            shown = ", ".join(listed[:MOST_LISTED]) + (", …" if len(listed) > MOST_LISTED else "")
+            notes.append(f"Judge {judge.name!r}: its server does not list {judge.model!r} ({shown}).")
+    return notes
+
+
 def key_of(judge: Judge) -> str:
     """The API key, "" for a judge that needs none. Raises `CannotEvaluate` when its variable is empty."""
     if not judge.key_variable:
@@ -72,7 +95,7 @@ def _named(name: str) -> Judge:
     if ChatModel.objects.filter(name=name).exists():
         return add(name=name, model=name, structured=can_keep_to_schema(name))
     known = ", ".join(
-        [*Judge.objects.values_list("name", flat=True), *ChatModel.objects.values_list("name", flat=True)]
+        sorted({name for kind in (Judge, ChatModel) for name in kind.objects.values_list("name", flat=True)})
     )
     raise CannotEvaluate(
         "judge",

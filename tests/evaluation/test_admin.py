@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from evaluation.models import EvaluationRun, Judge, StoredAnswer, StoredVerdict
-from evaluation.services import runner, runs
+from evaluation.services import judges, runner, runs
 from tests.evaluation.support import QUESTIONS, TURNS, host, plan_run
 from tests.factories import make_user
 
@@ -95,11 +95,27 @@ def test_a_path_of_the_servers_own_files_is_not_read(operator, workers_client, t
     assert not EvaluationRun.objects.exists()
 
 
-def test_what_costs_money_wants_a_tick(operator, workers_client, sent):
+def test_what_costs_money_wants_a_tick(operator, workers_client, sent, monkeypatch):
     host(workers_client, "parrot")
     judge = Judge.objects.create(name="gpt", model="gpt", base_url="https://j.example/v1", prompt_price=900)
     assert "would cost about" in start(operator, "parrot", judges=[judge.pk]).content.decode()
+    knocked: list[str] = []
+
+    def models_at(*, base_url: str, key: str) -> list[str]:
+        knocked.append(base_url)
+        return ["gpt"]
+
+    monkeypatch.setattr(judges, "models_at", models_at)
     assert start(operator, "parrot", judges=[judge.pk], confirmed="on").status_code == 302
+    assert knocked == ["https://j.example/v1"]
+
+
+def test_a_judge_that_cannot_be_reached_is_refused_in_its_field(operator, workers_client, sent, closed_port):
+    host(workers_client, "parrot")
+    judge = Judge.objects.create(name="gone", model="gpt", base_url=f"http://127.0.0.1:{closed_port}/v1")
+    response = start(operator, "parrot", judges=[judge.pk])
+    assert "cannot be reached" in response.context["adminform"].form.errors["judges"][0]
+    assert not EvaluationRun.objects.exists()
 
 
 def act(client, action: str, run: EvaluationRun):

@@ -5,7 +5,9 @@ import json
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 
+from evaluation.commands.run import Progress
 from evaluation.models import EvaluationRun, Judge, StoredVerdict
 from tests.evaluation.support import QUESTIONS, TURNS, host, plan_run, write_suite
 
@@ -25,13 +27,52 @@ def test_it_says_what_it_takes_then_what_came_of_it(workers_client, suite):
     assert "5 answers and 5 verdicts" in said
     assert "a guess" in said
     assert "Finished: 5 answers, 5 verdicts, 0 errors." in said
-    assert str(EvaluationRun.objects.get().pk) in said
+    run = EvaluationRun.objects.get()
+    assert f"Read it: /evaluations/{run.pk}/" in said
+    assert "--retry-errors" not in said
 
 
 def test_a_second_run_estimates_from_the_first(workers_client, suite):
     host(workers_client, "parrot")
     evaluate("run", "--suite", suite, "--models", "parrot")
     assert "a guess" not in evaluate("run", "--suite", suite, "--models", "parrot")
+
+
+def test_it_says_what_to_do_about_errors_and_counts_one_in_the_singular(workers_client, suite):
+    host(workers_client, "parrot")
+    host(workers_client, "mute", "reply=Well.")
+    said = evaluate("run", "--suite", suite, "--models", "parrot", "--judge", "mute", "--limit", "1")
+    assert "1 question, parrot" in said
+    run = EvaluationRun.objects.get()
+    assert f"--resume {str(run.pk)[:8]} --retry-errors" in said
+
+
+def test_a_line_of_progress_that_says_nothing_new_is_not_written():
+    out = io.StringIO()
+    progress = Progress(OutputWrapper(out))
+    run = EvaluationRun(answers_total=4, answers_done=1)
+    for done in (1, 1, 2, 2):
+        run.answers_done = done
+        progress(run)
+    assert [line.split()[1] for line in out.getvalue().splitlines()] == ["1/4", "2/4"]
+
+
+def test_a_judge_whose_server_is_not_there_is_refused_before_anything_is_answered(
+    workers_client, suite, closed_port
+):
+    host(workers_client, "parrot")
+    Judge.objects.create(name="gone", model="gpt", base_url=f"http://127.0.0.1:{closed_port}/v1")
+    with pytest.raises(CommandError, match=r"'gone'.*cannot be reached"):
+        evaluate("run", "--suite", suite, "--models", "parrot", "--judge", "gone")
+    assert not EvaluationRun.objects.exists()
+    assert not workers_client.requests
+
+
+def test_it_names_a_judge_once_in_the_list_of_those_who_could(workers_client, suite):
+    host(workers_client, "parrot")
+    Judge.objects.create(name="parrot", model="parrot")
+    with pytest.raises(CommandError, match=r"\(parrot\)"):
+        evaluate("run", "--suite", suite, "--models", "parrot", "--judge", "nobody")
 
 
 def test_a_limit_takes_the_first_questions(workers_client, suite):

@@ -6,7 +6,7 @@ import json
 import httpx
 import pytest
 
-from evaluation.calls import Call, CallFailed, RemoteCaller
+from evaluation.calls import Call, CallFailed, RemoteCaller, models_at
 from workers.protocol import ChatMessage, Sampling
 
 CALL = Call(
@@ -104,3 +104,49 @@ def test_a_dead_server_may_be_tried_again():
     with pytest.raises(CallFailed, match="cannot be reached") as failed:
         ask(refuse)
     assert failed.value.transient
+
+
+class TestWhichModelsAServerLists:
+    def listed(self, handler, **values):
+        return models_at(
+            base_url="https://judge.example/v1/", transport=httpx.MockTransport(handler), **values
+        )
+
+    def test_it_asks_for_the_list_with_the_key(self):
+        seen = []
+
+        def handler(request):
+            seen.append((str(request.url), request.headers["authorization"]))
+            return httpx.Response(200, json={"data": [{"id": "strict"}, {"id": "mild"}]})
+
+        assert self.listed(handler, key="sk-geheim") == ["strict", "mild"]
+        assert seen == [("https://judge.example/v1/models", "Bearer sk-geheim")]
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            httpx.Response(404),
+            httpx.Response(500, text="oops"),
+            httpx.Response(200, text="<html>"),
+            httpx.Response(200, json={"data": [{"name": "x"}]}),
+            httpx.Response(200, json=["x"]),
+        ],
+        ids=["no such path", "broken", "no JSON", "another shape", "a list"],
+    )
+    def test_a_server_without_such_a_list_lists_none(self, response):
+        assert self.listed(lambda request: response) == []
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_key_that_is_not_taken_is_said(self, status):
+        with pytest.raises(CallFailed, match=rf"{status} \(invalid_api_key\)\. Check the API key"):
+            self.listed(
+                lambda request: httpx.Response(status, json={"error": {"code": "invalid_api_key"}}),
+                key="sk-geheim",
+            )
+
+    def test_a_server_that_is_not_there_is_said(self):
+        def handler(request):
+            raise httpx.ConnectError("refused", request=request)
+
+        with pytest.raises(CallFailed, match="cannot be reached"):
+            self.listed(handler)
