@@ -42,6 +42,9 @@ class ApiView(APIView):
     operations: ClassVar[Mapping[str, Operation]] = {}
     """`get`, `post`, … → what the OpenAPI document says of it."""
 
+    parameter_names: ClassVar[Mapping[str, str]] = {}
+    """What the workers call a parameter → what the callers of this endpoint call it, where the two differ."""
+
     view_is_async = True  # Django derives it from the handlers; `dispatch` is what it calls
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
 
@@ -65,7 +68,7 @@ class ApiView(APIView):
         except idempotency.Replay as replay:
             return replay.response
         except Exception as error:
-            response = errors.respond(error)
+            response = errors.respond(errors.renamed(error, self.parameter_names))
         except BaseException:
             if self.entry is not None:
                 await threads.run(self.entry.forget)

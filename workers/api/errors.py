@@ -178,6 +178,23 @@ def unsupported(param: str, message: str) -> InvalidRequest:
     return InvalidRequest(message, param=param, code="unsupported_parameter")
 
 
+OF_THE_WORKERS = frozenset(
+    {"unsupported_parameter", "context_length_exceeded", ErrorCode.INVALID_REQUEST.value}
+)
+"""Codes of the refusals that name a parameter as the workers do."""
+
+
+def renamed(error: Exception, names: Mapping[str, str]) -> Exception:
+    """`error`, with the workers' name of a parameter replaced by the one in `names` that the caller used."""
+    if not isinstance(error, InvalidRequest) or error.code not in OF_THE_WORKERS:
+        return error
+    name = names.get(error.param or "")
+    if name is None:
+        return error
+    message = error.message.replace(f"'{error.param}'", f"'{name}'")
+    return InvalidRequest(message, param=name, code=error.code, headers=error.headers)
+
+
 def model_not_found(name: str) -> NotFound:
     shown = name if len(name) <= 200 else f"{name[:200]}…"
     return NotFound(

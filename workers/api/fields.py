@@ -90,7 +90,10 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise _mistyped(self.param(name), "a whole number", value)
+            shown = "one with a decimal point" if isinstance(value, float) else kind(value)
+            raise InvalidParameter(
+                self.param(name), f"must be a whole number, not {shown}.", code="invalid_type"
+            )
         return int(self._bounded(name, value, minimum, maximum))
 
     def number(self, name: str, *, minimum: float, maximum: float) -> float | None:
@@ -136,9 +139,10 @@ def text(value: Any, param: str, *, longest: int | None = None) -> str:
     return value
 
 
-def items(value: Any, param: str, *, fewest: int = 0, most: int) -> list[Any]:
+def items(value: Any, param: str, *, fewest: int = 0, most: int, wanted: str = "a list") -> list[Any]:
+    """`wanted`: what the value may be besides a list, in a refusal's words."""
     if not isinstance(value, list):
-        raise _mistyped(param, "a list", value)
+        raise _mistyped(param, wanted, value)
     if len(value) < fewest:
         raise InvalidParameter(param, f"must have at least {fewest} item.", code="array_below_min_length")
     if len(value) > most:

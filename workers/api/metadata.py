@@ -19,7 +19,13 @@ def read(value: Any, param: str = "metadata") -> dict[str, str]:
     if len(value) > MOST_PAIRS:
         raise InvalidParameter(param, f"must have at most {MOST_PAIRS} pairs.")
     for name, entry in value.items():
-        text(name, param, longest=LONGEST_NAME)
+        if len(name) > LONGEST_NAME:
+            raise InvalidParameter(
+                param,
+                f"has a name of more than {LONGEST_NAME} characters.",
+                code="string_above_max_length",
+            )
+        text(name, param)
         if "\0" in name or (isinstance(entry, str) and "\0" in entry):
             raise InvalidParameter(param, "holds a NUL character, which cannot be stored.")
     return {name: text(entry, f"{param}.{name}", longest=LONGEST_VALUE) for name, entry in value.items()}

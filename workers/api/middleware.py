@@ -28,12 +28,12 @@ def api(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], A
     if iscoroutinefunction(get_response):
 
         async def middleware(request: HttpRequest) -> HttpResponseBase:
-            return await (_answer(request) if is_ours(request.path_info) else get_response(request))
+            return await (_answer(request) if _is_for_us(request) else get_response(request))
 
         return middleware
 
     def synchronous_middleware(request: HttpRequest) -> HttpResponseBase:
-        return async_to_sync(_answer)(request) if is_ours(request.path_info) else get_response(request)
+        return async_to_sync(_answer)(request) if _is_for_us(request) else get_response(request)
 
     return synchronous_middleware
 
@@ -41,6 +41,16 @@ def api(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], A
 def is_ours(path: str) -> bool:
     """Whether the API answers what is at this path."""
     return path.startswith(("/v1/", "/api/v1/")) or path == "/v1"
+
+
+def _is_for_us(request: HttpRequest) -> bool:
+    path = request.path_info
+    return is_ours(path) or (_sends_a_key(request) and _exists(f"/v1{path}") and not _exists(path))
+
+
+def _sends_a_key(request: HttpRequest) -> bool:
+    """A program that forgot the /v1 of the base URL gets no use out of an HTML page."""
+    return any(name in request.META for name in ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_API_KEY"))
 
 
 async def _answer(request: HttpRequest) -> HttpResponseBase:
@@ -64,15 +74,26 @@ def _call_view(request: HttpRequest) -> Awaitable[HttpResponseBase]:
     try:
         match = request.resolver_match = resolve(request.path_info)
     except Resolver404:
-        raise _unknown_address(request.path_info) from None
+        raise _unknown_address(request) from None
     view: Awaitable[HttpResponseBase] = match.func(request, *match.args, **match.kwargs)
     return view
 
 
-def _unknown_address(path: str) -> errors.NotFound:
+def _unknown_address(request: HttpRequest) -> errors.NotFound:
+    path = request.path_info
     shown = path if len(path) <= 200 else f"{path[:200]}…"
-    hint = " Leave out the slash at the end." if path.endswith("/") and _exists(path.rstrip("/")) else ""
-    return errors.NotFound(f"There is nothing at {shown}.{hint}", code="unknown_url")
+    return errors.NotFound(f"There is nothing at {shown}.{_hint(request)}", code="unknown_url")
+
+
+def _hint(request: HttpRequest) -> str:
+    path, site = request.path_info, f"{request.scheme}://{request.get_host()}"
+    if path.endswith("/") and _exists(path.rstrip("/")):
+        return " Leave out the slash at the end."
+    if _exists(f"/v1{path}"):
+        return f" The base URL of OpenAI's clients is {site}/v1 here."
+    if path.startswith("/v1/v1/") and _exists(path.removeprefix("/v1")):
+        return f" The path begins with /v1 twice: the base URL of Anthropic's clients is {site} here."
+    return ""
 
 
 def _exists(path: str) -> bool:

@@ -48,6 +48,7 @@ def check(schema: Any, param: str, *, strict: bool) -> dict[str, Any]:
         if strict:
             _check_enforced(part, path)
     _check_references(schema, param)
+    _check_circles(schema, param)
     return schema
 
 
@@ -134,6 +135,44 @@ def _check_references(schema: dict[str, Any], param: str) -> None:
             raise InvalidParameter(
                 f"{path}.$ref", "must refer to a definition of the same schema, such as '#/$defs/name'."
             )
+
+
+def _check_circles(schema: dict[str, Any], param: str) -> None:
+    """A schema that is defined by itself alone says nothing; llama.cpp then holds the answer to nothing at all.
+
+    Followed is what stands in the same place of the answer: references and alternatives, not properties or items.
+    """
+    places = {id(part): (path, part) for path, part in _walk(schema, param, 0)}
+    named = {**schema.get("definitions", {}), **schema.get("$defs", {})}
+    leads = {key: [id(to) for to in _same_place(part, schema, named)] for key, (_, part) in places.items()}
+    # Whatever leads nowhere is fine, then what leads to such only, and so on: no recursion, chains may be long.
+    come_from: dict[int, list[int]] = {key: [] for key in leads}
+    for key, targets in leads.items():
+        for target in targets:
+            come_from[target].append(key)
+    open_ends = {key: len(targets) for key, targets in leads.items()}
+    fine = [key for key, count in open_ends.items() if not count]
+    for key in fine:
+        for before in come_from[key]:
+            open_ends[before] -= 1
+            if not open_ends[before]:
+                fine.append(before)
+    circular = leads.keys() - set(fine)
+    if circular:
+        key, seen = next(key for key in leads if key in circular), set[int]()
+        while key not in seen:
+            seen.add(key)
+            key = next(target for target in leads[key] if target in circular)
+        raise InvalidParameter(
+            places[key][0], "is defined by nothing but itself. Say what it is.", code="invalid_schema"
+        )
+
+
+def _same_place(part: dict[str, Any], schema: dict[str, Any], named: dict[str, Any]) -> list[dict[str, Any]]:
+    found = [one for keyword in ("anyOf", "oneOf", "allOf") for one in part.get(keyword, ())]
+    if reference := part.get("$ref"):
+        found.append(schema if reference == "#" else named[reference.rpartition("/")[2]])
+    return [one for one in found if isinstance(one, dict)]
 
 
 def _not_kept(path: str, hint: str = "") -> InvalidParameter:

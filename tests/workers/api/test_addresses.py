@@ -32,6 +32,32 @@ def test_an_unknown_address_is_an_openai_error_and_never_a_redirect(db, path, me
     assert error_of(response)["code"] == "unknown_url"
 
 
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "api-key"])
+def test_a_program_that_forgot_v1_is_told_the_base_url(db, header):
+    response = Client().post(
+        "/chat/completions", {}, content_type="application/json", headers={header: "Bearer x"}
+    )
+
+    assert response.status_code == 404
+    assert "http://testserver/v1" in error_of(response)["message"]
+
+
+def test_a_browser_that_looks_there_gets_a_page(db):
+    response = Client().get("/models")
+
+    assert (response.status_code, response["content-type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_a_key_at_a_page_of_the_site_changes_nothing(db):
+    assert Client().get("/login/", headers={"authorization": "Bearer x"}).status_code == 200
+
+
+def test_v1_twice_is_explained(db):
+    response = Client().post("/v1/v1/messages", {}, content_type="application/json")
+
+    assert "/v1 twice" in error_of(response)["message"]
+
+
 def test_the_error_for_a_slash_too_many_says_so(db):
     response = Client().post("/v1/chat/completions/", {}, content_type="application/json")
 

@@ -298,6 +298,13 @@ BROKEN: list[tuple[Any, str]] = [
     ({"$ref": "https://example.org/s"}, "schema.$ref"),
     ({"items": {"$ref": "#/properties/a"}}, "schema.items.$ref"),
     ({"description": "x" * 70_000}, "schema"),
+    ({"$ref": "#"}, "schema"),
+    ({"anyOf": [{"type": "null"}, {"$ref": "#"}]}, "schema"),
+    ({"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}, "schema.$defs.a"),
+    (
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"oneOf": [{"$ref": "#/$defs/a"}]}}},
+        "schema.$defs.a",
+    ),
 ]
 
 
@@ -307,6 +314,17 @@ def test_a_schema_that_is_none_is_refused_strict_or_not(schema, place, strict):
     with pytest.raises(InvalidParameter) as caught:
         schemas.check(schema, "schema", strict=strict)
     assert caught.value.param == place
+
+
+def test_a_schema_may_hold_itself_and_follow_a_long_chain_of_names():
+    tree: dict[str, Any] = {
+        "type": "object",
+        "properties": {"child": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+    }
+    chain = {f"n{number}": {"$ref": f"#/$defs/n{number + 1}"} for number in range(1500)}
+    long = {"$ref": "#/$defs/n0", "$defs": {**chain, "n1500": {"type": "string"}}}
+    for schema in (tree, long):
+        assert schemas.check(schema, "schema", strict=True) == schema
 
 
 def test_a_schema_without_a_bottom_is_refused():

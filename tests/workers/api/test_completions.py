@@ -166,6 +166,20 @@ def test_messages_are_counted_as_a_chat_would(api):
     assert count == api.chat(messages=messages).json()["usage"]["prompt_tokens"]
 
 
+def test_the_chat_models_own_system_prompt_is_counted_as_well(api, parrot):
+    parrot.system_prompt = "You are a parrot and nothing else."
+    parrot.save()
+    messages = [{"role": "user", "content": "Hello there"}]
+    count = api.post("/v1/tokenize", {"model": "parrot", "messages": messages}).json()["count"]
+    assert count == api.chat(messages=messages).json()["usage"]["prompt_tokens"]
+
+
+def test_a_prompt_that_is_too_long_is_named_as_the_prompt(api):
+    response = api.post("/v1/completions", {"model": "parrot", "prompt": "long " * 9000})
+    error = error_of(response)
+    assert (error["param"], error["code"]) == ("prompt", "context_length_exceeded")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [

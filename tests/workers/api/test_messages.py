@@ -69,6 +69,16 @@ def test_the_token_limit_ends_it_by_its_name(say):
     assert say(max_tokens=1).json()["stop_reason"] == "max_tokens"
 
 
+def test_a_result_of_a_tool_that_was_never_asked_for_is_refused(say, workers_client):
+    result = {"type": "tool_result", "tool_use_id": "toolu_9", "content": "Rain"}
+
+    refused = say(messages=[{"role": "user", "content": [result]}])
+
+    assert refused.status_code == 400
+    assert "messages[0]" in refused.json()["error"]["message"]
+    assert workers_client.requests == []
+
+
 def test_blocks_become_messages(say, workers_client):
     say(
         system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
@@ -86,6 +96,7 @@ def test_blocks_become_messages(say, workers_client):
                     {"type": "thinking", "thinking": "Hm.", "signature": "x"},
                     {"type": "text", "text": "A map."},
                     {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Köln"}},
+                    {"type": "tool_use", "id": "toolu_2", "name": "weather"},
                 ],
             },
             {
@@ -108,7 +119,10 @@ def test_blocks_become_messages(say, workers_client):
         ChatMessage(
             "assistant",
             "A map.",
-            tool_calls=(ToolCall("toolu_1", "weather", '{"city": "Köln"}'),),
+            tool_calls=(
+                ToolCall("toolu_1", "weather", '{"city": "Köln"}'),
+                ToolCall("toolu_2", "weather", "{}"),
+            ),
             reasoning="Hm.",
         ),
         ChatMessage("tool", "Rain", tool_call_id="toolu_1"),

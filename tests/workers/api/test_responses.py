@@ -12,6 +12,7 @@ from chatsite.accounts.models import UsageRecord
 from chatsite.accounts.services import api_keys
 from tests.factories import make_chat_model
 from tests.workers.api.conftest import Api, error_of
+from tests.workers.api.test_chat_wishes import Plain
 from tests.workers.support import make_request, wait_until
 from workers.api.responses import serving
 from workers.api.responses.items import parse, to_messages
@@ -95,6 +96,28 @@ def test_the_conversation_goes_on_behind_a_previous_response(api, workers_client
     assert page["has_more"]
 
 
+def test_a_result_belongs_to_a_call_of_this_request_or_of_the_ones_before(api, workers_client):
+    call = {"type": "function_call", "call_id": "c1", "name": "time", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": "c1", "output": "noon"}
+    first = create(api, input=[call, result]).json()
+    workers_client.deliver_reports()
+
+    assert create(api, previous_response_id=first["id"], input=[result]).status_code == 200
+    counted = {"model": "parrot", "input": [{**result, "call_id": "c2"}]}
+    refused = api.post("/v1/responses/input_tokens", counted)
+    assert error_of(refused)["param"] == "input[0].call_id"
+
+
+def test_what_the_chat_model_cannot_do_is_named_as_the_caller_named_it(api, workers_client):
+    make_chat_model("plain")
+    workers_client.host(Plain("plain"))
+
+    error = error_of(create(api, model="plain", reasoning={"effort": "high"}))
+
+    assert error["param"] == "reasoning.effort"
+    assert "('reasoning.effort')" in error["message"]
+
+
 def test_a_chat_models_own_system_prompt_is_used_without_instructions(api, parrot, workers_client):
     parrot.system_prompt = "Be brief."
     parrot.save()
@@ -147,6 +170,7 @@ def test_items_become_the_workers_messages():
         ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input[0].content[0].type"),
         ({"input": [{"type": "computer_call"}]}, "input[0].type"),
         ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
+        ({"input": [{"type": "function_call_output", "call_id": "9", "output": "x"}]}, "input[0].call_id"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}]},
             "input[0].content[0].image_url",

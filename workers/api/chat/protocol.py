@@ -180,7 +180,7 @@ def read_stop(value: Any) -> tuple[str, ...]:
         return ()
     if isinstance(value, str):
         return (_stop_string(value, "stop"),)
-    stops = items(value, "stop", most=MOST_STOPS)
+    stops = items(value, "stop", most=MOST_STOPS, wanted="a string or a list")
     return tuple(_stop_string(stop, f"stop[{index}]") for index, stop in enumerate(stops))
 
 

@@ -103,7 +103,7 @@ def read_inputs(value: Any, param: str, *, most: int) -> tuple[Prompt, ...]:
     """A text, a list of texts, a list of token ids, or a list of lists of them."""
     if isinstance(value, str):
         return (text(value, param),)
-    listed = items(value, param, fewest=1, most=MOST_TOKENS)
+    listed = items(value, param, fewest=1, most=MOST_TOKENS, wanted="a string or a list")
     if all(isinstance(item, int) and not isinstance(item, bool) for item in listed):
         return (_ids(listed, param),)
     if len(listed) > most:

@@ -14,6 +14,7 @@ from workers.api.middleware import REQUEST_ID
 
 class CompletionsView(ApiView):
     operations = {"post": openapi.CREATE}
+    parameter_names = {"messages": "prompt"}
 
     def post(self, request: Request) -> Pending:
         return serving.submit(

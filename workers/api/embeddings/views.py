@@ -14,6 +14,7 @@ from workers.api.middleware import REQUEST_ID
 
 class EmbeddingsView(ApiView):
     operations = {"post": openapi.CREATE}
+    parameter_names = {"messages": "input"}
 
     def post(self, request: Request) -> Pending:
         return serving.submit(

@@ -193,8 +193,18 @@ def _messages(value: Any) -> list[ChatMessage]:
     listed = items(value, "messages", fewest=1, most=MOST_MESSAGES)
     found: list[ChatMessage] = []
     for index, message in enumerate(listed):
-        found += _message(message, f"messages[{index}]")
+        said = _message(message, f"messages[{index}]")
+        _check_results(said, found, f"messages[{index}]")
+        found += said
     return found
+
+
+def _check_results(said: list[ChatMessage], before: list[ChatMessage], path: str) -> None:
+    """A result without its call would be refused by Anthropic as well, and confuses chat templates."""
+    calls = {call.id for message in before for call in message.tool_calls}
+    for message in said:
+        if message.role == "tool" and message.tool_call_id not in calls:
+            raise InvalidParameter(path, "holds a tool_result whose tool_use_id no earlier tool_use has.")
 
 
 def _message(value: Any, path: str) -> list[ChatMessage]:
@@ -273,7 +283,7 @@ def _text_of(value: Any, param: str) -> str:
     """A string or a list of text blocks."""
     if isinstance(value, str):
         return text(value, param)
-    blocks = items(value, param, most=MOST_BLOCKS)
+    blocks = items(value, param, most=MOST_BLOCKS, wanted="a string or a list")
     return "\n".join(_text_block(Fields(block, f"{param}[{index}]")) for index, block in enumerate(blocks))
 
 

@@ -17,6 +17,12 @@ from workers.api.middleware import REQUEST_ID
 
 
 class AnthropicView(ApiView):
+    parameter_names = {
+        "reasoning_effort": "thinking",
+        "response_format": "output_config.format",
+        "stop": "stop_sequences",
+    }
+
     async def dispatch(  # type: ignore[override]  # as `ApiView`'s
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:

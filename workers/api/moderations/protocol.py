@@ -34,7 +34,7 @@ def parse(body: dict[str, Any]) -> ModerationRequest:
     value = fields.required("input")
     if isinstance(value, str):
         return ModerationRequest((text(value, "input", longest=LONGEST_INPUT),))
-    found = items(value, "input", fewest=1, most=MOST_INPUTS)
+    found = items(value, "input", fewest=1, most=MOST_INPUTS, wanted="a string or a list")
     if all(isinstance(entry, dict) for entry in found):
         # Parts of one text, as OpenAI's newer model takes them.
         parts = [_part(entry, f"input[{index}]") for index, entry in enumerate(found)]

@@ -119,6 +119,22 @@ def _message(role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "message", "role": role, "status": "completed", "content": content}
 
 
+def check_results(found: Sequence[dict[str, Any]], *, earlier: int) -> None:
+    """Each result of a function needs its call before it; `earlier` of the items are not the request's own.
+
+    OpenAI refuses such a one as well, and chat templates are confused by it.
+    """
+    calls: set[str] = set()
+    for index, item in enumerate(found):
+        if item["type"] == "function_call":
+            calls.add(item["call_id"])
+        elif item["type"] == "function_call_output" and index >= earlier and item["call_id"] not in calls:
+            raise InvalidParameter(
+                f"input[{index - earlier}].call_id",
+                "is not the id of a function call that stands before it, here or behind 'previous_response_id'.",
+            )
+
+
 def with_ids(found: Sequence[dict[str, Any]], response_hex: str) -> list[dict[str, Any]]:
     """Each item with an id, by which the list of input items can be paged."""
     return [{"id": f"item_{response_hex}_{number}", **item} for number, item in enumerate(found)]

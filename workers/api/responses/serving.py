@@ -52,6 +52,7 @@ def submit(*, request: ResponseRequest, api_key: ApiKey, request_id: str) -> "Re
     previous = _previous(api_key.owner, asked.previous_response_id)
     new_items = items.with_ids(asked.items, request_id)
     earlier = _context(previous) if previous else []
+    items.check_results([*earlier, *new_items], earlier=len(earlier))
     generation = _generation(request, chat_model, [*earlier, *new_items], api_key, request_id)
     body = protocol.response_object(
         public_id=f"resp_{request_id}",
@@ -123,7 +124,9 @@ def count(*, asked: Asked, api_key: ApiKey, request_id: str) -> Counted:
     """How many tokens the request's prompt would have. Raises `ApiError`."""
     chat_model = find_model(asked.model)
     previous = _previous(api_key.owner, asked.previous_response_id)
-    context = [*(_context(previous) if previous else []), *asked.items]
+    earlier = _context(previous) if previous else []
+    context = [*earlier, *asked.items]
+    items.check_results(context, earlier=len(earlier))
     messages = _messages(asked, chat_model, context)
     tools = () if asked.tool_choice == "none" else asked.tools
     submission.submit(

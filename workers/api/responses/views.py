@@ -11,9 +11,17 @@ from workers.api.errors import InvalidParameter
 from workers.api.middleware import REQUEST_ID
 from workers.api.responses import openapi, protocol, serving
 
+PARAMETER_NAMES = {
+    "messages": "input",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "max_tokens": "max_output_tokens",
+}
+
 
 class ResponseListView(ApiView):
     operations = {"post": openapi.CREATE}
+    parameter_names = PARAMETER_NAMES
 
     def post(self, request: Request) -> Pending:
         return serving.submit(
@@ -25,6 +33,7 @@ class ResponseListView(ApiView):
 
 class InputTokensView(ApiView):
     operations = {"post": openapi.INPUT_TOKENS}
+    parameter_names = PARAMETER_NAMES
 
     def post(self, request: Request) -> Pending:
         return serving.count(

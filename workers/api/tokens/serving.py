@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http.response import HttpResponseBase
@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from workers import client
 from workers.api import submission
 from workers.api.base import json_response
+from workers.api.chat.serving import with_system_prompt
 from workers.api.models.serving import find
 from workers.api.single import events_of
 from workers.api.submission import nth_id
@@ -26,7 +27,9 @@ def deadline() -> float:
 
 def tokenize(request: TokenizeRequest, *, strings: bool) -> "Counted":
     """Raises `ApiError`."""
-    find(request.chat_model)
+    chat_model = find(request.chat_model)
+    if request.messages:
+        request = replace(request, messages=with_system_prompt(request.messages, chat_model))
     submission.submit(request)
     length = context_length(request.chat_model)
 
