@@ -157,7 +157,7 @@ def _card(card: Card) -> str:
     if card.length:
         rows += [
             ["the longer answer won", interval(card.length.longer_wins, 3)],
-            ["chance to win, per doubling of length", f"{card.length.slope:+.3f}"],
+            ["chance to win, per doubling of length", interval(card.length.slope, 3)],
         ]
     if card.self_preference:
         rows.append(["points more for its own answers", f"{card.self_preference.excess:+.2f}"])

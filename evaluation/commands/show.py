@@ -8,8 +8,8 @@ from django.core.management.base import CommandError, OutputWrapper
 
 from evaluation.commands.common import material_of_files
 from evaluation.commands.tables import as_json, interval, number, table
-from evaluation.metrics import biases, summary
-from evaluation.metrics.resampling import LEVEL, ROUNDS
+from evaluation.metrics import biases, lengths, summary
+from evaluation.metrics.resampling import LEVEL, ROUNDS, Estimate
 from evaluation.metrics.scores import ScoreRow
 from evaluation.metrics.summary import Table
 from evaluation.metrics.wins import WinRow
@@ -82,10 +82,12 @@ def _pairs(material: Material, options: dict[str, Any]) -> dict[str, Any]:
     if found.ratings:
         result["ratings"] = found.ratings
     result["position"] = biases.position(verdicts, seed=options["seed"])
-    if lengths := _lengths(material):
-        result["length"] = biases.length(verdicts, lengths, seed=options["seed"])
+    if sizes := _lengths(material):
+        result["length"] = lengths.effect(verdicts, sizes, seed=options["seed"])
         result["length_controlled"] = {
-            row.chat_model: biases.length_controlled(verdicts, lengths, candidate=row.chat_model)
+            row.chat_model: lengths.controlled(
+                verdicts, sizes, candidate=row.chat_model, **_bootstrap(options)
+            )
             for row in found.tables[0].rows
         }
     return result
@@ -120,7 +122,7 @@ def _judges(verdicts: Sequence[SingleVerdict] | Sequence[PairVerdict]) -> list[s
     return sorted({verdict.judge for verdict in verdicts})
 
 
-def _lengths(material: Material) -> biases.Lengths:
+def _lengths(material: Material) -> lengths.Lengths:
     return {
         (answer.question_id, answer.chat_model, turn): len(text)
         for answer in material.answers
@@ -173,10 +175,10 @@ def _position(report: biases.PositionReport) -> str:
     return table(f"Places ({report.verdicts} verdicts, {report.errors} errors)", ["verdicts", "share"], rows)
 
 
-def _length(report: biases.LengthReport, controlled: dict[str, float]) -> str:
+def _length(report: lengths.LengthReport, controlled: dict[str, Estimate]) -> str:
     rows = [
         ["the longer answer won", interval(report.longer_wins, 3)],
-        ["chance to win, per doubling of length", f"{report.slope:+.3f}"],
-        *([f"win rate of {name} at equal length", number(rate, 3)] for name, rate in controlled.items()),
+        ["chance to win, per doubling of length", interval(report.slope, 3)],
+        *([f"win rate of {name} at equal length", interval(rate, 3)] for name, rate in controlled.items()),
     ]
     return table(f"Length ({report.verdicts} verdicts)", ["", "value"], rows)

@@ -103,8 +103,7 @@ def _agreement(
 ) -> Agreement:
     """`alike`: both votes are of one kind, so which of them is called the first means nothing."""
     if not matches:
-        nothing = float("nan")
-        return Agreement(Estimate(nothing, nothing, nothing), 0, nothing)
+        return Agreement(Estimate.unknown(), 0, float("nan"))
     questions = sorted({key[0] for key, _, _ in matches}, key=str)
     line = {question: index for index, question in enumerate(questions)}
     sums, counts = np.zeros((len(questions), 1)), np.zeros((len(questions), 1))

@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from evaluation.metrics import agreement, biases
 from evaluation.metrics.agreement import Agreement, Ballot
-from evaluation.metrics.biases import LengthReport, Lengths, PositionReport, SelfPreference
+from evaluation.metrics.biases import PositionReport, SelfPreference
+from evaluation.metrics.lengths import LengthReport, Lengths, effect
 from evaluation.metrics.panel import ballots_of_scores
-from evaluation.metrics.resampling import Estimate, draws, ratio
+from evaluation.metrics.resampling import Estimate, mean
 from evaluation.records import PairVerdict, QuestionId, SingleVerdict
-
-ROUNDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ def card(
         pairs=len(games),
         errors=sum(v.score is None for v in own) + sum(v.winner == "error" for v in games),
         position=biases.position(games, seed=seed) if games else None,
-        length=biases.length(games, lengths, seed=seed) if games and lengths else None,
+        length=effect(games, lengths, seed=seed) if games and lengths else None,
         self_preference=biases.self_preference(singles, judge=judge),
         with_people=together,
         with_people_decided=decided,
@@ -84,8 +81,9 @@ def drift(earlier: Iterable[SingleVerdict], later: Iterable[SingleVerdict], *, s
     common = [key for key in after if key in before]
     if not common:
         return None
-    changes = [(after[key] - before[key], float(after[key] == before[key])) for key in common]
-    difference, unchanged = _means([key[0] for key in common], changes, seed)
+    questions = [key[0] for key in common]
+    difference = mean(questions, [after[key] - before[key] for key in common], seed=seed)
+    unchanged = mean(questions, [float(after[key] == before[key]) for key in common], seed=seed)
     return Drift(difference, unchanged, len(common))
 
 
@@ -97,18 +95,8 @@ def same_pairs(
     common = [key for key in after if key in before]
     if not common:
         return None
-    same = [(float(after[key] == before[key]),) for key in common]
-    return _means([key[0] for key in common], same, seed)[0]
-
-
-def _means(questions: Sequence[QuestionId], values: Sequence[tuple[float, ...]], seed: int) -> list[Estimate]:
-    """Of each place of `values`, which belong to `questions`."""
-    lines = {question: line for line, question in enumerate(sorted(set(questions), key=str))}
-    sums, counts = (np.zeros((len(lines), len(values[0]))) for _ in range(2))
-    for question, value in zip(questions, values, strict=True):
-        sums[lines[question]] += value
-        counts[lines[question]] += 1
-    return ratio(sums, counts, draws(len(lines), ROUNDS, seed))
+    same = [float(after[key] == before[key]) for key in common]
+    return mean([key[0] for key in common], same, seed=seed)
 
 
 def _with_people(

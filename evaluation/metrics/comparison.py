@@ -52,8 +52,7 @@ def of_pairs(verdicts: Iterable[PairVerdict], *, candidate: str, parent: str, se
 
 def _compare(differences: dict[QuestionId, list[float]], seed: int) -> Comparison:
     if not differences:
-        nothing = float("nan")
-        return Comparison(Estimate(nothing, nothing, nothing), nothing, 1.0, 0)
+        return Comparison(Estimate.unknown(), float("nan"), 1.0, 0)
     # In an order of their own, so that the same verdicts in another order draw the same resamples.
     means = np.array([float(np.mean(differences[question])) for question in sorted(differences, key=str)])
     resamples = draws(len(means), ROUNDS, seed)

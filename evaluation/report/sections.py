@@ -8,7 +8,7 @@ from typing import Final
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from evaluation.metrics import biases, calibration, comparison, panel, ratings, scores, wins
+from evaluation.metrics import calibration, comparison, lengths, panel, ratings, scores, wins
 from evaluation.metrics.agreement import Ballot
 from evaluation.metrics.comparison import Comparison
 from evaluation.metrics.resampling import Estimate
@@ -102,6 +102,7 @@ def _win_rates(
     material: Material, pairs: Sequence[PairVerdict], anchor: str, title: str, intro: str
 ) -> Section | None:
     rows = wins.win_rates(pairs)
+    by_turn = _rates_by_turn(pairs)
     if not any(row.wins + row.losses + row.ties for row in rows):
         return None
     by_category = _turned(
@@ -116,7 +117,8 @@ def _win_rates(
             Column(_("Chat model"), numeric=False),
             Column(_("Adjusted win rate"), span=SHARES),
             Column(_("Win rate"), span=SHARES),
-            Column(_("At equal length")),
+            Column(_("At equal length"), span=SHARES),
+            *(Column(_("Turn %(number)s") % {"number": turn}, span=SHARES) for turn in by_turn),
             Column(_("Wins")),
             Column(_("Losses")),
             Column(_("Ties")),
@@ -127,16 +129,24 @@ def _win_rates(
                 tables.text(row.chat_model),
                 _share(row.adjusted),
                 _share(row.win_rate),
-                tables.share(
-                    biases.length_controlled(pairs, material.lengths, candidate=row.chat_model)
+                _share(
+                    lengths.controlled(pairs, material.lengths, candidate=row.chat_model)
                     if material.lengths
                     else None
                 ),
+                *(_share(found.get(row.chat_model)) for found in by_turn.values()),
                 *(tables.count(number) for number in (row.wins, row.losses, row.ties, row.errors)),
             ]
             for row in rows
         ],
-        _("At equal length: the adjusted rate if all answers were equally long (AlpacaEval's correction)."),
+        _(
+            "At equal length: the adjusted rate if all answers were equally long (AlpacaEval's correction). "
+            "Turns show the adjusted rate too."
+        )
+        if by_turn
+        else _(
+            "At equal length: the adjusted rate if all answers were equally long (AlpacaEval's correction)."
+        ),
     )
     names = [row.chat_model for row in rows]
     return Section(
@@ -150,6 +160,17 @@ def _win_rates(
         ],
         radar=_radar(_("Adjusted win rate by category"), material, by_category, SHARES),
     )
+
+
+def _rates_by_turn(pairs: Sequence[PairVerdict]) -> dict[int, dict[str, Estimate]]:
+    """Turn → chat model → adjusted rate; empty where there is one turn, which is everything then."""
+    turns = sorted({pair.turn for pair in pairs})
+    if len(turns) < 2:
+        return {}
+    return {
+        turn: {row.chat_model: row.adjusted for row in wins.win_rates(p for p in pairs if p.turn == turn)}
+        for turn in turns
+    }
 
 
 def _pairs_by_category(material: Material, pairs: Sequence[PairVerdict]) -> dict[str, list[PairVerdict]]:
@@ -326,7 +347,7 @@ def _card(material: Material, judge: str, voters: Sequence[Ballot]) -> list[tupl
         (_("Prefers the answer shown second"), _share(position.favours_second if position else None)),
         (_("Games that end in a tie"), _share(position.ties if position else None)),
         (_("The longer answer wins"), _share(length.longer_wins if length else None)),
-        (_("Gain in win rate by twice the length"), tables.number(length.slope if length else None)),
+        (_("Gain in win rate by twice the length"), _number(length.slope if length else None)),
         (_("Points too many for its own answers"), tables.number(own.excess if own else None)),
         (_("Agrees with people, ties included"), _share(together.rate if together else None)),
         (_("Agrees with people, ties left out"), _share(decided.rate if decided else None)),

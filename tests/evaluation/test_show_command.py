@@ -72,6 +72,7 @@ def test_all_pairs_have_win_rates_ratings_and_the_judges_habits(files):
     assert found["position"]["verdicts"] + found["position"]["errors"] == 960
     assert found["length"]["verdicts"] == found["position"]["verdicts"]
     assert set(found["length_controlled"]) == set(generated.MODELS)
+    assert all(rate["low"] <= rate["value"] <= rate["high"] for rate in found["length_controlled"].values())
 
 
 def test_a_baseline_has_no_row_and_no_ratings(files):

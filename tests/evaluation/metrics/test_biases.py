@@ -29,46 +29,7 @@ def test_the_places_a_judge_prefers_are_shares_of_what_it_judged():
     assert (report.errors, report.verdicts) == (1, 5)
 
 
-def lengths(**sizes):
-    return {(question, name, 1): size for question in range(100) for name, size in sizes.items()}
-
-
-def test_a_judge_that_always_takes_the_longer_answer_is_seen():
-    verdicts = [pair(question, "model_1", "model_1") for question in range(20)]
-    report = biases.length(verdicts, lengths(a=200, b=100))
-    assert report.longer_wins.value == 1
-    assert report.slope == pytest.approx(0.5)  # one doubling takes the chance from ½ to 1
-
-
-def test_a_judge_that_does_not_care_has_no_slope():
-    verdicts = [pair(q, *(["model_1"] * 2 if q % 2 else ["model_2"] * 2)) for q in range(20)]
-    report = biases.length(verdicts, lengths(a=200, b=100))
-    assert report.slope == pytest.approx(0)
-    assert report.longer_wins.value == pytest.approx(0.5)
-
-
-def test_the_length_controlled_rate_takes_away_what_length_explains():
-    sizes: dict[tuple[int | str, str, int], int] = {}
-    verdicts = []
-    for question in range(200):
-        longer = question % 4 != 0  # a is the longer one in three of four
-        sizes[(question, "a", 1)], sizes[(question, "b", 1)] = (200, 100) if longer else (100, 200)
-        verdicts.append(pair(question, *(["model_1"] * 2 if longer else ["model_2"] * 2)))
-    verdicts += [pair(1000 + q, "tie", "tie") for q in range(4)]
-    sizes |= {(1000 + q, name, 1): 100 for q in range(4) for name in ("a", "b")}
-    assert biases.length_controlled(verdicts, sizes, candidate="a") == pytest.approx(0.5, abs=0.05)
-
-
-def test_without_differences_in_length_it_is_the_plain_rate():
-    verdicts = [pair(q, *(["model_1"] * 2 if q < 70 else ["model_2"] * 2)) for q in range(100)]
-    rate = biases.length_controlled(verdicts, lengths(a=100, b=100), candidate="a")
-    assert rate == pytest.approx(0.7, abs=0.002)  # the ridge pulls a little towards ½
-    other = biases.length_controlled(verdicts, lengths(a=100, b=100), candidate="b")
-    assert other == pytest.approx(1 - rate)
-
-
 def test_nothing_judged_is_no_number():
-    assert math.isnan(biases.length_controlled([], {}, candidate="a"))
     assert math.isnan(biases.position([]).consistent.value)
 
 

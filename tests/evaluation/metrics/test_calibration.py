@@ -2,7 +2,7 @@ import pytest
 
 from evaluation.metrics import calibration
 from evaluation.metrics.agreement import Ballot
-from evaluation.metrics.biases import Lengths
+from evaluation.metrics.lengths import Lengths
 from evaluation.records import PairVerdict, SingleVerdict
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from django.core.management import call_command
 
-from evaluation.metrics import agreement, biases, calibration, comparison, ratings, scores, wins
+from evaluation.metrics import agreement, biases, calibration, comparison, lengths, ratings, scores, wins
 from evaluation.metrics.agreement import Ballot
 from evaluation.report import files, folder
 from tests.evaluation.report.material import make_material
@@ -27,7 +27,8 @@ def ballots(pairs):
         lambda singles, pairs: wins.win_rates(pairs),
         lambda singles, pairs: ratings.ratings(pairs),
         lambda singles, pairs: biases.position(pairs),
-        lambda singles, pairs: biases.length(pairs, MATERIAL.lengths).longer_wins,
+        lambda singles, pairs: lengths.effect(pairs, MATERIAL.lengths),
+        lambda singles, pairs: lengths.controlled(pairs, MATERIAL.lengths, candidate="llama"),
         lambda singles, pairs: comparison.of_scores(singles, candidate="llama", parent="smol"),
         lambda singles, pairs: comparison.of_pairs(pairs, candidate="llama", parent="smol"),
         lambda singles, pairs: agreement.within(ballots(pairs), ties=True),
@@ -39,6 +40,7 @@ def ballots(pairs):
         "ratings",
         "places",
         "lengths",
+        "at equal length",
         "scores of two",
         "pairs of two",
         "agreement",

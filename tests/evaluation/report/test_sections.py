@@ -59,6 +59,21 @@ def test_it_counts_a_win_only_when_both_orders_agree():
     }
 
 
+def test_it_shows_win_rates_turn_by_turn_where_there_are_several():
+    games = [
+        PairVerdict(question, "a", "b", "judge", turn, *("model_1",) * 2 if turn == 1 else ("model_2",) * 2)
+        for question in (1, 2)
+        for turn in (1, 2)
+    ]
+    found = cells(Material("t", QUESTIONS, (), pairs=games), "wins", "Against all opponents")
+    assert (found["a"]["Adjusted win rate"], found["a"]["Turn 1"], found["a"]["Turn 2"]) == (
+        "50.0%",
+        "100.0%",
+        "0.0%",
+    )
+    assert (found["b"]["Turn 1"], found["b"]["Turn 2"]) == ("0.0%", "100.0%")
+
+
 def test_it_tells_what_order_does_to_a_judge():
     games = fought((1, "a", "b", "1", "2"), (2, "a", "b", "1", "2"), (3, "a", "b", "2", "2"))
     found = cells(Material("t", QUESTIONS, (), pairs=games), "judges", "Calibration cards")
