@@ -352,6 +352,23 @@ def test_it_stops_an_answer_and_keeps_its_text(open_chat):
     expect(answer_of(page)).to_have_text("and on")
 
 
+def test_escape_stops_an_answer_wherever_the_focus_is_but_closes_a_sheet_first(open_chat):
+    page, site = open_chat()
+    write(page, "Go on")
+    reply = site.accept(site.next_frame("send"))
+    site.say(reply, "and on ")
+    expect(answer_of(page)).to_have_text("and on")
+
+    page.click("#settings-button")
+    page.keyboard.press("Escape")
+    expect(page.locator("#settings")).to_be_hidden()
+    expect(page.locator("#stop")).to_have_attribute("aria-disabled", "false")
+
+    answer_of(page).click()  # takes the focus out of the field
+    page.keyboard.press("Escape")
+    assert site.next_frame("stop") == {"type": "stop", "reply": reply}
+
+
 def test_it_says_that_the_token_limit_was_reached(open_chat):
     page, site = open_chat()
     write(page, "Go on")

@@ -35,6 +35,7 @@ export class Composer {
       event.preventDefault();
       this.#form.requestSubmit();
     });
+    document.addEventListener("keydown", (event) => this.#escapeElsewhere(event));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       onSend(this.#text.value);
@@ -52,6 +53,14 @@ export class Composer {
   #escape() {
     if (!this.#stop.hidden) this.#stop.click();
     else document.getElementById("transcript").focus();
+  }
+
+  // A click on Regenerate, or on the text, takes the focus out of the field. What has an Escape of its own keeps it.
+  #escapeElsewhere(event) {
+    if (event.key !== "Escape" || event.defaultPrevented || this.#stop.hidden) return;
+    if (event.target.closest?.("input, select, textarea, #sidebar")) return;
+    if (document.querySelector("dialog[open], [popover]:popover-open")) return;
+    this.#stop.click();
   }
 
   get text() {
