@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ class Venv:
         """
         wanted = sorted({*extras, *self._stamp().get("extras", ())})
         needed = requirements(root, wanted)
+        self._offer_commands(root)
         inputs = _digest(root / "constraints.txt", self.folder / "pyvenv.cfg", more="\n".join(needed))
         if self._has(inputs=inputs, extras=wanted):
             return False
@@ -83,6 +85,23 @@ class Venv:
             )
             self._write_stamp(inputs=inputs, extras=wanted)
         return True
+
+    def _offer_commands(self, root: Path) -> None:
+        """`manage.py …`, from any folder, for whoever has activated the environment."""
+        script = self.folder / "bin" / "manage.py"
+        # A shell's, because a path in a first line may hold no spaces and only 127 signs on older systems.
+        here, project = (shlex.quote(str(path.absolute())) for path in (self.python, root / "manage.py"))
+        text = f'#!/bin/sh\n# Made by bin/up.\nexec {here} {project} "$@"\n'
+        try:
+            if script.exists() and script.read_text(encoding="utf-8") == text:
+                return
+            with self._locked():
+                draft = script.with_name("manage.py.new")
+                draft.write_text(text, encoding="utf-8")
+                draft.chmod(0o755)
+                draft.replace(script)
+        except OSError as error:
+            say(f"{script} cannot be written ({error.strerror}): `manage.py` works in the checkout only")
 
     def install_default_model(self, root: Path) -> bool:
         """Install the package with the default model's weights, without dependencies. False when it is there."""

@@ -182,6 +182,33 @@ def test_it_refuses_an_incomplete_checkout(project, environment):
         environment.install(project)
 
 
+def test_the_commands_of_the_guides_work_from_any_folder(tmp_path):
+    root = tmp_path / "it's a project"
+    (root / ".venv" / "bin").mkdir(parents=True)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (root / name).write_text("[project]\ndependencies = []\n[project.optional-dependencies]\n")
+    (root / ".venv" / "pyvenv.cfg").write_text("version = 3.11.7\n")
+    (root / ".venv" / "bin" / "python").write_text('#!/bin/sh\n[ "$2" = pip ] || echo "$@"\n')
+    (root / ".venv" / "bin" / "python").chmod(0o755)
+
+    for _ in range(2):  # a second start leaves it as it is
+        install.Venv(root / ".venv").install(root)
+
+    command = "cd / && PATH=$0:$PATH && manage.py chat 'two words'"
+    ran = subprocess.run(["/bin/sh", "-c", command, root / ".venv" / "bin"], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == (f"{root}/manage.py chat two words\n", "")
+
+
+def test_an_environment_of_somebody_elses_is_used_without_the_commands(project, environment, capsys):
+    environment.install(project)
+    script = environment.folder / "bin" / "manage.py"
+    script.unlink()
+    script.mkdir()  # cannot be written, whoever runs the tests
+
+    assert not environment.install(project)
+    assert "works in the checkout only" in capsys.readouterr().out
+
+
 def test_it_makes_an_environment_that_works(tmp_path):
     made = install.Venv(tmp_path / ".venv")
     made.ensure()
