@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
-from workers.engine_settings import read_options
+from workers.engine_settings import engine_of, read_options
 from workers.engines import base, registry
 from workers.engines.base import Engine, StopSignal
 from workers.engines.registry import EngineSpec
@@ -80,11 +80,6 @@ def load_model(
         **dict[str, Any](read_options(engine, options)),
     )
     return LocalModel(registry.load(spec))
-
-
-def engine_of(checkpoint: str) -> str:
-    """Which engine loads it, told by its name alone."""
-    return "llama_cpp" if checkpoint.lower().endswith(".gguf") else "transformers"
 
 
 class LocalModel:

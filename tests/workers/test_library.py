@@ -9,8 +9,9 @@ import pytest
 import workers
 from tests.workers.engines.conftest import smollm2  # noqa: F401 - a fixture
 from workers import load_model
+from workers.engine_settings import engine_of
 from workers.engines.base import EngineError
-from workers.library import GenerationError, engine_of
+from workers.library import GenerationError
 from workers.protocol import ChatMessage, ErrorCode
 
 
@@ -89,6 +90,9 @@ def test_options_of_another_engine_are_refused():
         ("package:llm/x.gguf", "llama_cpp"),
         ("org/name", "transformers"),
         ("/m/folder", "transformers"),
+        ("http://gpu1:8000/v1#name", "upstream"),
+        ("openai:gpt-5-mini", "upstream"),
+        ("", "llama_cpp"),
     ],
 )
 def test_the_engine_is_told_by_the_name(checkpoint, engine):

@@ -93,6 +93,15 @@ def test_it_says_what_is_wrong(started, db, arguments, named):
     assert started == []
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "engine"),
+    [("/m/folder", "transformers"), ("openai:gpt-5-mini", "upstream"), ("/m/x.gguf", "llama_cpp")],
+)
+def test_the_engine_is_what_the_checkpoint_looks_like(started, checkpoint, engine):
+    worker("--model", "mine", "--checkpoint", checkpoint)
+    assert started[0][0][0].engine == engine
+
+
 def test_an_engine_that_cannot_be_loaded_is_one_sentence(monkeypatch):
     def refuse(specs, **options):
         raise EngineError("/m.gguf does not exist. Give the path of a GGUF file.")

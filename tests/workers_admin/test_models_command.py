@@ -83,10 +83,25 @@ def test_it_publishes_what_is_added_and_names_the_next_step(models):
 
 
 @pytest.mark.parametrize(
+    ("checkpoint", "engine"),
+    [("/m/x.gguf", "llama_cpp"), ("org/name", "transformers"), ("vllm:Qwen/Qwen3-8B", "upstream")],
+)
+def test_it_takes_the_engine_that_the_checkpoint_looks_like(models, checkpoint, engine):
+    models("add", "tiny", "--checkpoint", checkpoint)
+    assert ChatModel.objects.get().engine == engine
+
+
+def test_it_says_when_the_weights_are_not_on_this_machine(models, tmp_path):
+    (tmp_path / "x.gguf").touch()
+    assert "no /no/such.gguf on this machine" in models("add", "far", "--checkpoint=/no/such.gguf")
+    assert "on this machine" not in models("add", "near", f"--checkpoint={tmp_path}/x.gguf")
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["two words"], "NAME: Use letters"),
-        (["parrot"], "NAME: .*already exists"),
+        (["parrot"], "NAME: the catalog has parrot already"),
         (["tiny", "--slots=0"], "--slots: .*greater than or equal to 1"),
         (["tiny", "--slots=x"], "not a whole number"),
         (["tiny", "--temperature=9"], "--temperature: .*less than or equal to 2"),

@@ -1,6 +1,7 @@
 """`manage.py models add`."""
 
 from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -8,7 +9,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from workers.commands.common import Say, in_words
-from workers.engine_settings import read_options
+from workers.engine_settings import engine_of, read_options
 from workers.engines.base import EngineError
 from workers.models import ChatModel
 from workers.services import catalog, starting
@@ -43,7 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def add_settings(parser: ArgumentParser) -> None:
     """All but where the weights are."""
-    parser.add_argument("--engine", choices=ChatModel.Engine.values, help="Default: llama_cpp.")
+    parser.add_argument(
+        "--engine", choices=ChatModel.Engine.values, help="Default: what the checkpoint looks like."
+    )
     parser.add_argument(
         "--template",
         metavar="FORMAT",
@@ -79,7 +82,14 @@ def add_settings(parser: ArgumentParser) -> None:
 
 def run(options: dict[str, Any], say: Say) -> None:
     values = {field: options[field] for field in FIELDS if options[field] is not None}
-    values["engine_options"] = _engine_options(options)
+    if options["engine"] is None and options["checkpoint"] is not None:
+        values["engine"] = engine_of(options["checkpoint"])
+    values["engine_options"] = _engine_options(options, values.get("engine", "llama_cpp"))
+    if ChatModel.objects.filter(name=options["name"]).exists():
+        raise CommandError(
+            f"NAME: the catalog has {options['name']} already; `manage.py models show` says what it is. "
+            "Change it in the admin, or remove it first."
+        )
     try:
         with transaction.atomic():
             chat_model = catalog.add(**values, published=options["publish"])
@@ -96,16 +106,23 @@ def run(options: dict[str, Any], say: Say) -> None:
         say("The next start of bin/up hosts it.")
     else:
         say(f"`manage.py worker --model {chat_model.name}` starts a worker for it.")
+        if absent := _not_here(chat_model.checkpoint):
+            say(f"There is no {absent} on this machine: start the worker on one that has it.")
 
 
-def _engine_options(options: dict[str, Any]) -> dict[str, Any]:
-    engine = options["engine"] or "llama_cpp"
+def _engine_options(options: dict[str, Any], engine: str) -> dict[str, Any]:
     try:
         given = engine_options(options, engine)
         read_options(engine, given)
     except EngineError as error:
         raise CommandError(str(error)) from None
     return given
+
+
+def _not_here(checkpoint: str) -> str:
+    """The file that the checkpoint names by its whole path and that is missing, or ""."""
+    path = Path(checkpoint)
+    return checkpoint if path.is_absolute() and not path.exists() else ""
 
 
 def whole(text: str) -> int:

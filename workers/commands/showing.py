@@ -56,7 +56,7 @@ def _workers(name: str, now: Fleet) -> Iterator[str]:
 
 def _said(status: WorkerStatus, hosted: HostedModel) -> Iterator[str]:
     yield f"engine {hosted.engine}"
-    yield f"context {hosted.context_length:,} tokens"
+    yield f"context {hosted.context_length:,} tokens" if hosted.context_length else "context unknown"
     yield f"{hosted.slots} slots"
     if hosted.asleep:
         yield "asleep: the next request has it loaded again"

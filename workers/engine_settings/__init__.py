@@ -9,12 +9,22 @@ from typing import Any
 
 from workers.engine_settings.errors import EngineError
 from workers.engine_settings.llama_cpp import LlamaCppOptions
+from workers.engine_settings.presets import PRESETS
 from workers.engine_settings.transformers import TransformersOptions
 
-__all__ = ["EngineError", "LlamaCppOptions", "Options", "TransformersOptions", "read_options"]
+__all__ = ["EngineError", "LlamaCppOptions", "Options", "TransformersOptions", "engine_of", "read_options"]
 
 Options = LlamaCppOptions | TransformersOptions
 READERS: dict[str, type[Options]] = {"llama_cpp": LlamaCppOptions, "transformers": TransformersOptions}
+
+
+def engine_of(checkpoint: str) -> str:
+    """Which engine loads it, told by its name alone: what is said of an engine goes before."""
+    if not checkpoint or checkpoint.startswith("package:") or checkpoint.lower().endswith(".gguf"):
+        return "llama_cpp"
+    if checkpoint.startswith(("http://", "https://")) or checkpoint.partition(":")[0] in PRESETS:
+        return "upstream"
+    return "transformers"
 
 
 def read_options(engine: str, given: Mapping[str, Any]) -> dict[str, Options]:

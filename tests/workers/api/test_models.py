@@ -18,7 +18,7 @@ def test_it_lists_the_published_chat_models_with_their_state(api, parrot):
         "object": "list",
         "data": [
             model("asleep", response.json()["data"][0]["created"], "offline"),
-            model("parrot", int(parrot.created_at.timestamp()), "ready"),
+            {**model("parrot", int(parrot.created_at.timestamp()), "ready"), "max_model_len": 8192},
         ],
     }
 

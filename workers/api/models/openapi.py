@@ -2,7 +2,20 @@
 
 from typing import Final
 
-from workers.api.describing import SECONDS, STRING, Operation, array, const, define, deleted, obj, one_of, ref
+from workers.api.describing import (
+    INTEGER,
+    SECONDS,
+    STRING,
+    Operation,
+    array,
+    const,
+    define,
+    deleted,
+    obj,
+    one_of,
+    ref,
+    said,
+)
 
 MODEL: Final = obj(
     {
@@ -11,7 +24,9 @@ MODEL: Final = obj(
         "created": SECONDS,
         "owned_by": STRING,
         "status": one_of(["ready", "offline"], description="Whether a request would be answered now."),
-    }
+        "max_model_len": said(INTEGER, "Its context in tokens, while a worker serves it."),
+    },
+    required=["id", "object", "created", "owned_by", "status"],
 )
 define({"Model": MODEL})
 TAG: Final = "Models"

@@ -3,17 +3,24 @@
 from typing import Any
 
 from workers.models import ChatModel
+from workers.protocol import HostedModel
 
 
-def model_object(chat_model: ChatModel, *, ready: bool) -> dict[str, Any]:
-    """OpenAI's model object, and `status`: whether a request would be answered now."""
-    return {
+def model_object(chat_model: ChatModel, *, hosted: HostedModel | None) -> dict[str, Any]:
+    """OpenAI's model object, `status`: whether a request would be answered now, and, as vLLM has it, the context.
+
+    `hosted`: as a live worker has it; None when no worker does.
+    """
+    found = {
         "id": chat_model.name,
         "object": "model",
         "created": int(chat_model.created_at.timestamp()),
         "owned_by": "chatsite",
-        "status": "ready" if ready else "offline",
+        "status": "offline" if hosted is None else "ready",
     }
+    if hosted is not None and hosted.context_length:
+        found["max_model_len"] = hosted.context_length
+    return found
 
 
 def model_list(models: list[dict[str, Any]]) -> dict[str, Any]:

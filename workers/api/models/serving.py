@@ -1,5 +1,6 @@
 """Looks chat models up by name, for every endpoint that takes one. Only published ones exist here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from chatsite.accounts.services import access
@@ -7,6 +8,7 @@ from workers import client
 from workers.api import caller, errors
 from workers.api.models import protocol
 from workers.models import ChatModel
+from workers.protocol import HostedModel, WorkerStatus
 from workers.selectors import catalog as selectors
 
 
@@ -22,18 +24,24 @@ def find(name: str) -> ChatModel:
 
 def describe(name: str) -> dict[str, Any]:
     chat_model = find(name)
-    return protocol.model_object(chat_model, ready=client.is_served(chat_model.name))
+    return protocol.model_object(chat_model, hosted=_hosted(chat_model, client.statuses()))
 
 
 def catalog() -> dict[str, Any]:
     statuses = client.statuses()
     return protocol.model_list(
         [
-            protocol.model_object(chat_model, ready=any(s.serves(chat_model.name) for s in statuses))
+            protocol.model_object(chat_model, hosted=_hosted(chat_model, statuses))
             for chat_model in ChatModel.objects.published()
             if _allowed(chat_model)
         ]
     )
+
+
+def _hosted(chat_model: ChatModel, statuses: Sequence[WorkerStatus]) -> HostedModel | None:
+    """By the first live worker that serves it."""
+    serving = (status for status in statuses if status.serves(chat_model.name))
+    return next((model for each in serving for model in each.models if model.name == chat_model.name), None)
 
 
 def _allowed(chat_model: ChatModel) -> bool:

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from workers.engine_settings import read_options
+from workers.engine_settings import engine_of, read_options
 from workers.engines.base import EngineError
 from workers.engines.registry import FACTORIES, EngineSpec
 from workers.models import ChatModel
@@ -37,7 +37,9 @@ class Command(BaseCommand):
             "(`manage.py models load`, or the admin).",
         )
         parser.add_argument(
-            "--engine", choices=sorted(FACTORIES), help="Default: the catalog's, or llama_cpp."
+            "--engine",
+            choices=sorted(FACTORIES),
+            help="Default: what --checkpoint looks like, else the catalog's.",
         )
         parser.add_argument(
             "--checkpoint",
@@ -81,6 +83,8 @@ class Command(BaseCommand):
         # Here, so that `manage.py help` and the web load no engine host.
         from workers.lifecycle import run_worker
 
+        if options["engine"] is None and options["checkpoint"] is not None:
+            options["engine"] = engine_of(options["checkpoint"])
         self._check(options)
         try:
             specs = [self._spec(model, options) for model in options["model"]]
