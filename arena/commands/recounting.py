@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from arena.services import counting
 
@@ -16,4 +16,7 @@ def add_arguments(parser: CommandParser | argparse.ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any], say: Callable[[str], None]) -> None:
-    say(f"{counting.rebuild()} votes count.")
+    try:
+        say(f"{counting.rebuild()} votes count.")
+    except counting.Superseded:
+        raise CommandError("Another recount has begun meanwhile; it puts right what is wrong.") from None

@@ -64,6 +64,12 @@ class CounterVersion(models.Model):
     """One row: goes up with every change of the counters, so that a solved board is known to be of today."""
 
     number = models.BigIntegerField(default=0)
+    recount = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        help_text="The latest recount; an earlier one stops at its next portion.",
+    )
 
     def __str__(self) -> str:
         return str(self.number)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from arena.models import Battle, Vote
+from arena.models import Battle, PairCounter, Vote
 from arena.selectors import leaderboard
 from arena.services import counting
 
@@ -29,6 +29,12 @@ def make_vote(
     vote = Vote.objects.create(battle=battle, choice=choice, created_at=at, **values)
     counting.vote_changed(vote)
     return vote
+
+
+def counters() -> dict[tuple[str, ...], tuple[float, ...]]:
+    """Every counter that is not zero."""
+    rows = PairCounter.objects.values_list("slice", "period", "left", "right", *counting.COLUMNS)
+    return {row[:4]: tuple(round(value, 9) for value in row[4:]) for row in rows if any(row[4:])}
 
 
 @pytest.fixture(autouse=True)

@@ -6,19 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from arena.models import BattleStyle, CounterVersion, PairCounter, Vote
 from arena.services import counting
-from tests.arena.leaderboard.conftest import make_vote
+from tests.arena.leaderboard.conftest import counters, make_vote
 
 pytestmark = pytest.mark.django_db
-
-
-def counters() -> dict[tuple[str, ...], tuple[float, ...]]:
-    """Every counter that is not zero."""
-    rows = PairCounter.objects.values_list("slice", "period", "left", "right", *counting.COLUMNS)
-    return {row[:4]: tuple(round(value, 9) for value in row[4:]) for row in rows if any(row[4:])}
 
 
 def version() -> int:
@@ -93,6 +88,45 @@ def test_counting_anew_follows_new_labels():
     vote.battle.save()
     counting.rebuild()
     assert {row[0] for row in counters()} == {"all", "category:maths"}
+
+
+def test_counting_anew_puts_right_what_is_too_much_and_drops_what_counts_nothing():
+    make_vote("a", "b", "left", weight=0.1)
+    make_vote("a", "b", "left", weight=0.2)
+    right = counters()
+    PairCounter.objects.filter(period="").update(left_wins=7, tie_weight=0.5)
+    PairCounter.objects.create(slice="category:gone", left="a", right="b", ties=3, tie_weight=3)
+    counting.rebuild()
+    assert counters() == right
+    assert not PairCounter.objects.filter(slice="category:gone").exists()
+
+
+def test_a_recount_leaves_alone_what_is_right(django_assert_max_num_queries):
+    for choice in ("left", "right", "tie"):
+        make_vote("a", "b", choice, language="en", categories=["coding", "long"], weight=0.1)
+    with django_assert_max_num_queries(12) as asked:
+        counting.rebuild()
+    assert not [query for query in asked if "ON CONFLICT" in query["sql"]]
+
+
+def test_an_earlier_recount_gives_way_to_a_later_one(monkeypatch):
+    make_vote("a", "b", "left")
+    right = counters()
+    PairCounter.objects.all().delete()
+    counted = counting._count
+
+    def count_while_another_begins() -> tuple[counting.Totals, int]:
+        found = counted()
+        monkeypatch.setattr(counting, "_count", counted)
+        counting.rebuild()
+        return found
+
+    monkeypatch.setattr(counting, "_count", count_while_another_begins)
+    # The first one reads the counters before the second one has put them right.
+    monkeypatch.setattr(counting, "_subtract_counters", lambda totals: None)
+    with pytest.raises(CommandError, match="Another recount has begun"):
+        call_command("arena", "recount")
+    assert counters() == right
 
 
 def test_a_vote_that_is_rolled_back_leaves_no_trace():

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from arena.models import Battle, BattleStyle, Listing, Vote
 from arena.ratings.categories import Turn
 from arena.selectors import leaderboard
 from arena.selectors.leaderboard import Query
+from arena.services import counting, importing
+from tests.arena.leaderboard.conftest import counters
 
 LLMFAO = Path(__file__).parents[2] / "data/llmfao/crowd-comparisons.csv.gz"
 
@@ -110,6 +113,25 @@ def test_a_second_import_adds_nothing(plain):
 
 
 @pytest.mark.django_db
+def test_an_import_that_was_killed_counts_what_it_wrote_and_is_finished_by_the_next(plain, monkeypatch):
+    monkeypatch.setattr(importing, "BATCH", 1)
+
+    def rows_until_killed(votes: list[BattleRow]) -> Iterator[BattleRow]:
+        yield from votes[:2]
+        raise KeyboardInterrupt
+
+    votes = list(reading.read(plain))
+    with pytest.raises(KeyboardInterrupt):
+        importing.import_votes(votes=rows_until_killed(votes), source="votes")
+    assert leaderboard.board(Query()).votes == 2
+    assert "1 votes added, 2 were there" in manage("import", plain)
+    assert leaderboard.board(Query()).votes == 3
+    before = counters()
+    counting.rebuild()
+    assert counters() == before
+
+
+@pytest.mark.django_db
 def test_the_same_vote_twice_in_a_file_is_two_votes(write):
     path = write("votes.csv", "left,right,winner\na,b,left\na,b,left\n")
     assert "2 votes added" in manage("import", path)
@@ -194,6 +216,7 @@ def test_what_was_exported_can_be_imported(plain, tmp_path):
     with pytest.raises(CommandError, match="not overwritten"):
         manage("export", file)
     Battle.objects.all().delete()
+    assert "0 votes count." in manage("recount")
     manage("import", file, "--source", "back")
     assert leaderboard.board(Query()).standings == before
 
