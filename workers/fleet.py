@@ -22,9 +22,12 @@ def _key(worker: str) -> str:
     return f"chatsite:worker:{worker}"
 
 
-def beat(client: redis.Redis, status: WorkerStatus) -> None:
+def beat(client: redis.Redis, status: WorkerStatus, *, lasts: float | None = None) -> None:
+    """Say that the worker lives. Without another sign it is dead after `lasts` (by default `EXPIRY_SECONDS`)."""
     pipeline = client.pipeline()
-    pipeline.set(_key(status.worker), status.to_json(), px=int(EXPIRY_SECONDS * 1000))
+    pipeline.set(
+        _key(status.worker), status.to_json(), px=int((EXPIRY_SECONDS if lasts is None else lasts) * 1000)
+    )
     pipeline.zadd(NAMES, {status.worker: status.sent_at})
     pipeline.zremrangebyscore(NAMES, 0, time.time() - 3600)
     pipeline.execute()

@@ -5,13 +5,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import psutil
 from celery.signals import worker_ready, worker_shutting_down
 
 import chatsite
-from workers import consumer, fleet, ledger
+from workers import consumer, fleet, ledger, standstill
 from workers.broker import BrokerClient, queue_name
 from workers.connections import UNREACHABLE, broker
 from workers.engines import registry
@@ -66,9 +67,11 @@ def run_worker(specs: Sequence[registry.EngineSpec], *, name: str = "", idle_sec
     steward = Steward(
         engine_host, families, client=client, idle_seconds=idle_seconds, on_change=pulse.beat_soon
     )
+    standstill.bear_with(pulse.silent)
     try:
         _consume(engine_host, pulse, steward)
     finally:
+        standstill.bear_with(None)
         steward.stop()
         pulse.stop()
         engine_host.drain()
@@ -134,6 +137,8 @@ class Pulse:
         self._stopped = threading.Event()
         self._beat_now = threading.Event()
         self._process = psutil.Process()
+        self._silences: list[float] = []
+        """Seconds that this process may be silent for, of each call that is announced."""
         self._threads = [
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),
             threading.Thread(target=self._listen, name="cancellations", daemon=True),
@@ -146,6 +151,17 @@ class Pulse:
 
     def beat_soon(self) -> None:
         self._beat_now.set()
+
+    @contextmanager
+    def silent(self, seconds: float) -> Iterator[None]:
+        """The process may have no time to beat in here for up to `seconds`: it counts as alive for so long."""
+        self._silences.append(seconds)
+        self._once("heartbeat", self._beat_once, complain=True)
+        try:
+            yield
+        finally:
+            self._silences.remove(seconds)
+            self.beat_soon()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -176,10 +192,13 @@ class Pulse:
     def _beat(self) -> None:
         well = True
         while not self._stopped.is_set():
-            well = self._once("heartbeat", lambda: fleet.beat(broker(), self.status()), complain=well)
+            well = self._once("heartbeat", self._beat_once, complain=well)
             well = self._once("check", self._host.check_wanted, complain=well) and well
             self._beat_now.wait(fleet.INTERVAL_SECONDS)
             self._beat_now.clear()
+
+    def _beat_once(self) -> None:
+        fleet.beat(broker(), self.status(), lasts=fleet.EXPIRY_SECONDS + max(self._silences, default=0.0))
 
     def _listen(self) -> None:
         well = True

@@ -1,5 +1,4 @@
 import logging
-import threading
 import time
 from typing import Any
 
@@ -42,6 +41,11 @@ def only_status():
     return found[0] if found else None
 
 
+def left_to_live(valkey) -> float:
+    """Seconds until the worker counts as dead."""
+    return float(valkey.pttl("chatsite:worker:one")) / 1000
+
+
 class TestBeating:
     def test_it_tells_how_the_worker_is(self, valkey, worker, pulse):
         pulse.start()
@@ -76,6 +80,35 @@ class TestBeating:
         pulse.beat_soon()
         wait_until(lambda: only_status().draining)
 
+    def test_a_worker_that_says_it_will_be_silent_lives_on_for_so_long(self, valkey, pulse):
+        pulse.start()
+        with pulse.silent(600):
+            # Beats that happen all the same do not take it back.
+            wait_until(lambda: only_status().sent_at > time.time() - 60, PATIENCE)
+            first = only_status().sent_at
+            wait_until(lambda: only_status().sent_at > first, PATIENCE)
+            assert left_to_live(valkey) > 500
+
+        wait_until(lambda: left_to_live(valkey) <= fleet.EXPIRY_SECONDS, PATIENCE)
+
+    def test_of_two_silences_the_longer_one_counts(self, valkey, pulse):
+        with pulse.silent(600):
+            with pulse.silent(30):
+                assert left_to_live(valkey) > 500
+            with pulse.silent(60):
+                assert left_to_live(valkey) > 500
+
+    def test_a_silence_that_nobody_can_be_told_of_is_kept_all_the_same(
+        self, valkey, pulse, monkeypatch, caplog
+    ):
+        def gone(*arguments, **options):
+            raise ConnectionError
+
+        monkeypatch.setattr(fleet, "beat", gone)
+        with pulse.silent(30):
+            pass
+        assert "heartbeat failed (ConnectionError)" in caplog.text
+
     def test_stopping_signs_off_at_once(self, valkey, pulse, monkeypatch):
         monkeypatch.setattr(fleet, "INTERVAL_SECONDS", 3600)
         pulse.start()
@@ -90,19 +123,18 @@ class TestBeating:
         pulse.stop()
 
     def test_it_outlives_any_error_and_says_so_once(self, valkey, worker, pulse, monkeypatch, caplog):
-        beat, broken = fleet.beat, threading.Event()
-        broken.set()
+        beat = fleet.beat
+        failed: list[Any] = []
 
-        def sometimes(client, status):
-            if broken.is_set():
+        def sometimes(client, status, **options):
+            if len(failed) < 3:
+                failed.append(status)
                 raise ValueError("secret")
-            beat(client, status)
+            beat(client, status, **options)
 
         monkeypatch.setattr(fleet, "beat", sometimes)
         with caplog.at_level(logging.WARNING):
             pulse.start()
-            time.sleep(0.2)
-            broken.clear()
             wait_until(only_status)
         lines = [record for record in caplog.records if record.name == "workers.lifecycle"]
         assert len(lines) == 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from workers import gguf
+from workers import gguf, standstill
 from workers.engine_settings import LlamaCppOptions
 from workers.engine_settings.llama_cpp import Lora
 from workers.engines import gguf_trouble
@@ -169,7 +169,8 @@ def load(
     ]
     parameters.verbosity = 0
     try:
-        return stepping_back(lambda: xllamacpp.Server(parameters))
+        with standstill.announced(standstill.load_seconds(path)):
+            return stepping_back(lambda: xllamacpp.Server(parameters))
     except Exception as error:
         cause = gguf_trouble.reason(path, own_template=not chat_template, beside=_beside(options))
         raise EngineError(f"llama.cpp cannot load {path}: {cause}") from error
