@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 
 from arena.battle_files.rows import SCORES
 from arena.boards import solving
-from arena.boards.solving import Board, Counter, Meeting, Styled
+from arena.boards.solving import Board, Counter, Meeting, Styled, Widening
 from arena.errors import InvalidValue
 from arena.models import (
     Category,
@@ -236,6 +236,13 @@ def solved_now(query: Query) -> Board:
 def spread(query: Query) -> VoterSpread | None:
     """How people's votes hang together in the slice, in all its days; None where that is not known (yet)."""
     return VoterSpread.objects.filter(slice=query.slice).first()
+
+
+def widenings() -> dict[str, Widening]:
+    """How votes hang together in every slice of which it is known."""
+    return {
+        one.slice: Widening(one.factors, tuple(one.kinds), one.problem) for one in VoterSpread.objects.all()
+    }
 
 
 def meetings(query: Query) -> dict[tuple[str, str], Meeting]:

@@ -34,6 +34,10 @@ ODD = [
 ]
 
 
+# As after votes that hang together: factors differ, and one chat model has none yet.
+WIDENED = solving.Widening({"a": 1.5, "b": 1.1, "c": 2.0, "gone": 3.0}, ("voter", "prompt"), "")
+
+
 @pytest.fixture
 def opened(make_page: MakePage, tmp_path: Path):
     """(the page, the votes of both slices), opened from the disk."""
@@ -41,6 +45,7 @@ def opened(make_page: MakePage, tmp_path: Path):
     content = Content(
         "The board", "real votes", "today",
         {"all": {"2026-01": real[::2], "2026-02": real[1::2]}, "category:odd": {"2026-02": ODD}},
+        widenings={"category:odd": WIDENED},
     )  # fmt: skip
     path = tmp_path / "board.html"
     path.write_text(report.render(content), encoding="utf-8")
@@ -51,8 +56,8 @@ def opened(make_page: MakePage, tmp_path: Path):
 
 def test_it_finds_what_python_finds(opened):
     page, real = opened
-    for index, rows in ((0, real), (1, ODD)):
-        board = solving.solve(rows)
+    for index, rows, widened in ((0, real, {}), (1, ODD, WIDENED.factors)):
+        board = solving.solve(rows, widened=widened)
         found = page.evaluate(f"boardOf({index})")
         by_name = {line["name"]: line for line in found["standings"]}
         assert found["votes"] == board.votes
@@ -85,6 +90,10 @@ def test_it_solves_the_votes_and_months_that_are_chosen(opened):
     page.select_option("#until", label="2026-02")
     assert page.locator("#sum").inner_text() == "42 votes · 5 chat models"
     assert "never met" in page.locator("#notice").inner_text()
+    assert "one person's votes and the votes on one prompt" in page.locator("#spread").inner_text()
+    page.select_option("#slice", label="All votes")
+    assert "independent" in page.locator("#spread").inner_text()
+    page.select_option("#slice", label="category: odd")
     assert page.locator("#board th[scope=row]").count() == 5
 
 

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from statistics import median
 
-from arena.boards.solving import Counter
+from arena.boards.solving import Counter, Widening
 
 FOLDER = Path(__file__).parent
 MOST_SLICES = 60
@@ -32,6 +33,8 @@ class Content:
     hidden: Collection[str] = ()
     """Chat models that are rated and neither named nor shown."""
     organisations: Mapping[str, str] = field(default_factory=dict)
+    widenings: Mapping[str, Widening] = field(default_factory=dict)
+    """How votes hang together, by slice; in one that is not here they are taken as independent."""
 
 
 def render(content: Content) -> str:
@@ -57,8 +60,9 @@ def render(content: Content) -> str:
 
 def data(content: Content) -> dict[str, object]:
     """As the script reads it. A row is [month, left, right, left wins, right wins, ties, both bad], and the six sums of
-    weights and squares where votes do not all weigh one."""
-    chosen = _largest(content.slices)
+    weights and squares where votes do not all weigh one. `widened` has [chat model, factor of its error],
+    `middle` that of all others, `by` what holds the votes of the slice together."""
+    chosen = largest(content.slices)
     names = sorted(
         {name for months in chosen.values() for rows in months.values() for row in rows for name in row[:2]}
     )
@@ -74,6 +78,7 @@ def data(content: Content) -> dict[str, object]:
         "slices": [
             {
                 "name": name,
+                **_widened(content.widenings.get(name), position),
                 "rows": [
                     [months.index(month), position[row.left], position[row.right], *_numbers(row)]
                     for month, rows in sorted(one.items())
@@ -85,8 +90,8 @@ def data(content: Content) -> dict[str, object]:
     }
 
 
-def _largest(slices: Mapping[str, Months]) -> dict[str, dict[str, list[Counter]]]:
-    """Everything first, then those with most votes; rows without votes left out."""
+def largest(slices: Mapping[str, Months]) -> dict[str, dict[str, list[Counter]]]:
+    """The slices that a report shows: everything first, then those with most votes; rows without votes left out."""
     kept = {
         name: {
             month: [row for row in rows if row.votes and row.left != row.right]
@@ -101,6 +106,18 @@ def _largest(slices: Mapping[str, Months]) -> dict[str, dict[str, list[Counter]]
         (name for name in kept if votes[name]), key=lambda name: (name != "all", -votes[name], name)
     )
     return {name: kept[name] for name in order[:MOST_SLICES]}
+
+
+def _widened(found: Widening | None, position: Mapping[str, int]) -> dict[str, object]:
+    if found is None or not found.factors:
+        return {}
+    factors = [
+        [position[name], round(factor, 9)]
+        for name, factor in sorted(found.factors.items())
+        if name in position
+    ]
+    middle = round(median(found.factors.values()), 9)
+    return {"widened": factors, "middle": middle, "by": list(found.kinds)}
 
 
 def _shown(names: list[str], hidden: Collection[str]) -> list[str]:

@@ -1,6 +1,6 @@
 "use strict";
 // Solves the board of the chosen votes as arena/boards/solving.py does: Bradley and Terry with the advantage of the
-// left, by Newton's method; a sandwich covariance; all pairs compared at once. Matrices are arrays of rows.
+// left, by Newton's method; a sandwich covariance, widened where votes hang together; all pairs compared at once. Matrices are arrays of rows.
 
 const POINTS = 400 / Math.LN10;
 const CENTRE = 1000;
@@ -240,6 +240,14 @@ function sandwich(size, cells, solved) {
   return times(times(bread, meat), bread);
 }
 
+/** The ratings' covariance, with each error grown by its chat model's factor; by the middle one where none is known. */
+function widen(slice, present, covariance) {
+  if (!slice.widened) return;
+  const factors = new Map(slice.widened);
+  const scale = present.map((model) => factors.get(model) ?? slice.middle);
+  for (let i = 0; i < scale.length; i += 1) for (let j = 0; j < scale.length; j += 1) covariance[i][j] *= scale[i] * scale[j];
+}
+
 // --- comparing all pairs at once ---
 
 function random(seed) {
@@ -316,6 +324,7 @@ function solve(slice, from, until) {
   const cells = all.map((cell) => ({ ...cell, left: place.get(cell.left), right: place.get(cell.right) }));
   if (!size) return { standings: [], votes: 0, position: null, groups: 1 };
   const found = fit(size, cells);
+  widen(slice, present, found.covariance);
   const better = separate(size, found);
   const counted = new Float64Array(size);
   for (const { left, right, wins, losses, ties } of cells) {
@@ -431,6 +440,14 @@ function chart(standings) {
   return svg;
 }
 
+/** Which intervals these are. */
+function spread({ by = [] } = {}) {
+  const together = { voter: "one person's votes", prompt: "the votes on one prompt" };
+  return by.length
+    ? `Intervals, ranks and tiers allow for ${by.map((kind) => together[kind]).join(" and ")} hanging together, as they do in all months of these votes.`
+    : "Votes are taken as independent of each other: it is not known, or too few people voted to tell, how far one person's votes hang together.";
+}
+
 function show() {
   const from = Number(byId("from").value);
   const until = Number(byId("until").value);
@@ -446,6 +463,7 @@ function show() {
   byId("notice").hidden = !said.length;
   byId("board").replaceChildren(...rows(lines));
   byId("chart").replaceChildren(...(lines.length ? [chart(lines)] : []));
+  byId("spread").textContent = spread(data.slices[Number(byId("slice").value)]);
   byId("position").textContent = board.position
     ? `Standing on the left is worth ${board.position.points.toFixed(1)} ± ${(Z * board.position.error).toFixed(1)} points; that is taken out of the ratings.`
     : "";

@@ -9,10 +9,13 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from arena.boards import solving
 from arena.boards.report import page
 from arena.boards.report.page import Content
 from arena.boards.solving import Counter
-from arena.models import Listing
+from arena.models import Listing, VoterSpread
+from arena.ratings.pairs import Outcomes
+from tests.arena.leaderboard.conftest import NOON
 
 
 def counter(left: str, right: str, wins: int, losses: int, weight: float = 1.0) -> Counter:
@@ -109,6 +112,51 @@ def test_a_file_of_votes_makes_a_report_without_the_database(tmp_path: Path):
         manage("report", tmp_path / "nowhere" / "board.html", "--votes", votes)
 
 
+def test_a_files_votes_of_one_person_and_on_one_prompt_widen_the_intervals(tmp_path: Path):
+    """Every person and every prompt votes for the same side each time: ten votes say as much as one."""
+    rows = [
+        f"{left},{right},{'left' if (person + prompt) % 2 else 'right'},{person},p{prompt},coding"
+        for person in range(8)
+        for prompt in range(8)
+        for left, right in ("ab", "bc")
+        for _ in range(3)
+    ]
+    votes = tmp_path / "votes.csv"
+    votes.write_text("\n".join(["left,right,winner,voter,prompt,category", *rows]))
+    manage("report", tmp_path / "board.html", "--votes", votes)
+    everything, coding = held((tmp_path / "board.html").read_text(encoding="utf-8"))["slices"]
+    assert everything["by"] == ["voter", "prompt"]
+    assert [model for model, _ in everything["widened"]] == [0, 1, 2]
+    assert everything["widened"] == coding["widened"]
+
+
+def test_a_files_factors_are_those_of_the_board(tmp_path: Path):
+    kept = [
+        ("a", "b", person, "left" if person % 3 else "right") for person in range(9) for _ in range(5)
+    ] + [("b", "c", person, "tie" if person % 2 else "left") for person in range(9) for _ in range(5)]
+    votes = tmp_path / "votes.csv"
+    lines = [f"{left},{right},{winner},v{person}" for left, right, person, winner in kept]
+    votes.write_text("\n".join(["left,right,winner,voter", *lines]))
+    manage("report", tmp_path / "board.html", "--votes", votes)
+    (found,) = held((tmp_path / "board.html").read_text(encoding="utf-8"))["slices"]
+    left, right, people, winners = zip(*kept, strict=True)
+    scores = [{"left": 1.0, "right": 0.0, "tie": 0.5}[winner] for winner in winners]
+    expected = solving.widening(Outcomes.of(left, right, scores, voter=[str(one) for one in people]))
+    assert found["by"] == ["voter"]
+    assert dict(found["widened"]) == pytest.approx(
+        {index: expected.factors[name] for index, name in enumerate("abc")}
+    )
+    assert max(expected.factors.values()) > 1.5
+
+
+def test_votes_of_unknown_people_are_independent(tmp_path: Path):
+    votes = tmp_path / "votes.csv"
+    votes.write_text("left,right,winner\n" + "a,b,left\nb,a,left\na,b,tie\n" * 5)
+    manage("report", tmp_path / "board.html", "--votes", votes)
+    (found,) = held((tmp_path / "board.html").read_text(encoding="utf-8"))["slices"]
+    assert "widened" not in found
+
+
 @pytest.mark.django_db
 def test_the_sites_votes_make_a_report(tmp_path: Path, votes):
     with pytest.raises(CommandError, match="no votes"):
@@ -121,3 +169,14 @@ def test_the_sites_votes_make_a_report(tmp_path: Path, votes):
     assert data["models"] == ["a", "b", "hidden 3"]
     assert data["months"] == ["2026-03"]
     assert [len(one["rows"]) for one in data["slices"]] == [2, 1]
+
+
+@pytest.mark.django_db
+def test_the_sites_report_has_the_intervals_of_its_live_board(tmp_path: Path, votes):
+    votes("a", "b", "left", 3)
+    VoterSpread.objects.create(
+        slice="all", votes=3, voters=2, kinds=["voter"], factors={"a": 1.5, "gone": 2.0}, computed_at=NOON
+    )
+    manage("report", tmp_path / "board.html")
+    (found,) = held((tmp_path / "board.html").read_text(encoding="utf-8"))["slices"]
+    assert (found["widened"], found["middle"], found["by"]) == ([[0, 1.5]], 1.75, ["voter"])
