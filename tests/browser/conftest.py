@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 # Pages are loaded while other tests use the machine as well.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=90_000)
 CHROMIUM = os.environ.get("CHATSITE_TEST_CHROMIUM", "/usr/bin/chromium")
 FLAGS = (
     "--headless",
@@ -65,7 +65,7 @@ def make_page(browser: Browser) -> Iterator[MakePage]:
             reduced_motion="reduce",
             **options,
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(90_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: broken.append(str(error)))

@@ -19,7 +19,8 @@ from tests.flows.stack import Stack
 PASSWORD = "correct horse battery"
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
-PATIENCE = 30_000  # ms; a loaded machine is slow, and a test that waits for a condition loses nothing by it
+PATIENCE = 90_000  # ms; a loaded machine is slow, and a test that waits for a condition loses nothing by it
+SECONDS = PATIENCE / 1000
 
 # What Chromium itself writes to the console while the site is away, and for a page that is not there.
 SITE_AWAY = (
@@ -31,7 +32,7 @@ REFUSED = r"status of (400|401|403|422|429)"
 LEFT_EARLY = r"WebSocket is closed before the connection is established"
 
 COUNTED = 400
-"""Numbered words in an answer of `counting_model` and `slow_model`: w0 w1 w2 …"""
+"""Numbered words in an answer of `counting_model`: w0 w1 w2 … `slow_model` says the same, but never comes to an end."""
 
 
 def numbered_words(amount: int = COUNTED) -> str:
@@ -52,7 +53,7 @@ class Person:
     @contextmanager
     def http(self) -> Iterator[httpx.Client]:
         """Plain HTTP with this person's session, and with the form token that every POST needs."""
-        with httpx.Client(base_url=self.url, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=self.url, timeout=SECONDS, trust_env=False) as client:
             if self.session:
                 client.cookies.set("sessionid", self.session)
             client.get("/settings/" if self.session else "/login/", follow_redirects=True)
@@ -67,6 +68,8 @@ class Person:
             additional_headers={"Cookie": f"sessionid={self.session}"},
             origin=Origin(origin or self.url),
             proxy=None,
+            open_timeout=SECONDS,
+            ping_timeout=SECONDS,
             max_queue=None,  # with a limit, frames that nobody reads hold up the closing
         ) as connection:
             yield ChatSocket(connection)
@@ -115,7 +118,7 @@ class ChatSocket:
     def send(self, **frame: Any) -> None:
         self.connection.send(json.dumps(frame))
 
-    def next(self, *kinds: str, seconds: float = 20) -> dict[str, Any]:
+    def next(self, *kinds: str, seconds: float = SECONDS) -> dict[str, Any]:
         """The next frame of one of these types (of any without); others before it are dropped."""
         end = time.monotonic() + seconds
         while True:
@@ -133,7 +136,7 @@ class ChatSocket:
         assert answer["type"] == "accepted", answer
         return answer
 
-    def text_of(self, reply: str, seconds: float = 60) -> str:
+    def text_of(self, reply: str, seconds: float = 2 * SECONDS) -> str:
         """Wait for the reply's end; its whole text."""
         text = ""
         end = time.monotonic() + seconds
@@ -149,7 +152,7 @@ class ChatSocket:
                 return text
         raise AssertionError(f"no end within {seconds:g} s")
 
-    def close_code(self, seconds: float = 10) -> int:
+    def close_code(self, seconds: float = SECONDS) -> int:
         """Wait until the site closes the connection."""
         end = time.monotonic() + seconds
         with suppress(ConnectionClosed):

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import browser  # noqa: F401 - Chromium, for a module
+from tests.flows import stack as stacks
 from tests.flows.browsing import COUNTED, Newcomer, Person, Windows, log_in, make_key, sign_up
 from tests.flows.stack import SMOLLM2, Stack
 from workers.engines.base import EngineError
@@ -20,6 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/flows" in str(item.path):
             item.add_marker(pytest.mark.flow)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    stacks.keep_folders = stacks.keep_folders or report.failed
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +51,8 @@ def admin_key(stack: Stack) -> str:
 
 @pytest.fixture(scope="session")
 def slow_model(stack: Stack) -> str:
-    """A scripted chat model beside the real one: 400 numbered words at 20 a second."""
-    stack.add_worker("slow", "rate=20&tokens=400", name="slow-1")
+    """A scripted chat model beside the real one: numbered words at 20 a second, for minutes."""
+    stack.add_worker("slow", "rate=20&tokens=6000", name="slow-1")
     return "slow"
 
 

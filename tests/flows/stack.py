@@ -5,14 +5,14 @@ import ctypes
 import importlib.util
 import os
 import re
+import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,15 @@ import psutil
 import pytest
 import redis
 
+from tests.ports import free_port
 from workers.protocol import WorkerStatus
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOLLM2 = "smollm2-135m-instruct"
-READY_SECONDS = 120
+# Seconds: only how long a test may hang before it fails, never what it measures.
+PATIENCE = 300
+keep_folders = False
+"""A test has failed: what the stacks wrote stays, for whoever wants to know why."""
 
 
 def end_with_the_tests() -> None:
@@ -41,14 +45,7 @@ def skip_without(*libraries: str) -> None:
             pytest.skip(f"{library} is not installed: pip install '.[train]'", allow_module_level=True)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def until(condition, seconds: float, what: str):
+def until(condition, what: str, seconds: float = PATIENCE):
     """The first true value of `condition()`; fails after `seconds`."""
     end = time.monotonic() + seconds
     while True:
@@ -87,7 +84,7 @@ class Stack:
 
     def restart(self) -> "Stack":
         """Stop, and start again with the same data; `output` begins anew."""
-        self.close()
+        self.stop()
         self.children = []
         self.process = self._start()
         return self.wait_ready()
@@ -95,7 +92,7 @@ class Stack:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> "Stack":
+    def wait_ready(self, seconds: float = PATIENCE) -> "Stack":
         end = time.monotonic() + seconds
         while "Ready:" not in self.output():
             assert self.process.poll() is None, f"`up` ended:\n{self.output()}"
@@ -109,7 +106,7 @@ class Stack:
         assert found, self.output()
         return found.group(1)
 
-    def manage(self, *arguments: str, timeout: float = 60) -> str:
+    def manage(self, *arguments: str, timeout: float = PATIENCE) -> str:
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -152,10 +149,10 @@ class Stack:
                 assert child.poll() is None, log.read_text()
             return {child.pid for child, _ in started} <= {status.pid for status in self.statuses()}
 
-        until(all_alive, 150, f"the start of {', '.join(names)}")
+        until(all_alive, f"the start of {', '.join(names)}")
         # Entered into the catalog by the control worker, from the heartbeat.
         catalog = "SELECT name FROM workers_chatmodel WHERE name = ?"
-        until(lambda: self.rows(catalog, model), 90, f"{model} in the catalog")
+        until(lambda: self.rows(catalog, model), f"{model} in the catalog")
         return [psutil.Process(child.pid) for child, _ in started]
 
     def _start_worker(self, command: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
@@ -183,7 +180,16 @@ class Stack:
 
     def worker_of(self, model: str) -> psutil.Process:
         """The live process that hosts `model` (the first one)."""
-        return psutil.Process(next(s.pid for s in self.statuses() if s.serves(model)))
+        pid = until(lambda: [s.pid for s in self.statuses() if s.serves(model)], f"a heartbeat for {model}")[
+            0
+        ]
+        return psutil.Process(pid)
+
+    def busy_of(self, names: Collection[str]) -> str:
+        """The one of these workers that answers, once its heartbeat says so."""
+        beats = lambda: [s.worker for s in self.statuses() if s.in_flight and s.worker in names]  # noqa: E731
+        busy: str = until(beats, f"work for {', '.join(names)}")[0]
+        return busy
 
     def in_flight(self, model: str) -> int:
         return sum(s.in_flight for s in self.statuses() if s.serves(model))
@@ -209,15 +215,21 @@ class Stack:
             f"{self.url}/v1/chat/completions",
             headers={"Authorization": f"Bearer {key}"},
             json={"model": model, "messages": [{"role": "user", "content": text}], **body},
-            timeout=60,
+            timeout=PATIENCE,
             trust_env=False,
         )
 
-    def close(self) -> None:
+    def stop(self) -> None:
         for child in self.children:
             child.terminate()
         for child in self.children:
-            child.wait(20)
+            child.wait(PATIENCE)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        """Stop it, and remove its folder unless something went wrong."""
+        self.stop()
+        if not keep_folders and sys.exc_info()[0] is None:
+            shutil.rmtree(self.data, ignore_errors=True)

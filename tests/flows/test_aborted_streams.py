@@ -47,7 +47,7 @@ def test_broken_off_streams_leave_nothing_and_cost_what_they_made(
                 and not list(broker.scan_iter("chatsite:quota:reservation:*"))
             )
 
-        until(quiet, 120, "the end of all broken-off streams")
+        until(quiet, "the end of all broken-off streams")
         charged = stack.rows(
             "SELECT request_id, prompt_tokens, completion_tokens FROM accounts_usagerecord "
             "JOIN accounts_apikey ON accounts_apikey.id = api_key_id WHERE accounts_apikey.name = 'aborted'"

@@ -83,11 +83,11 @@ def test_it_stops_the_engine_when_the_client_goes_away(stack: Stack, client: ope
     stream = client.chat.completions.create(model=slow_model, messages=messages("go"), stream=True)
     for _, _chunk in zip(range(5), stream, strict=False):
         pass
-    until(lambda: stack.in_flight(slow_model) == 1, 5, "the request's start")
+    until(lambda: stack.in_flight(slow_model) == 1, "the request's start")
 
     stream.close()
 
-    until(lambda: stack.in_flight(slow_model) == 0, 5, "the end of the abandoned request")
+    until(lambda: stack.in_flight(slow_model) == 0, "the end of the abandoned request")
 
 
 def test_sixteen_at_once_each_get_their_own_answer(client: openai.OpenAI, smollm2: str):

@@ -75,7 +75,7 @@ def test_a_real_model_embeds_and_goes_on_with_tokens(client: openai.OpenAI, stac
 
     key = {"authorization": f"Bearer {client.api_key}"}
     body = {"model": smollm2, "prompt": "One, two, three,"}
-    found = httpx.post(f"{stack.url}/v1/tokenize", json=body, headers=key, timeout=60).json()
+    found = httpx.post(f"{stack.url}/v1/tokenize", json=body, headers=key, timeout=300).json()
     by_text: Any = client.completions.create(
         model=smollm2, prompt=body["prompt"], temperature=0, max_tokens=4, seed=1
     )

@@ -205,6 +205,6 @@ def reset_link(stack: Stack, person: Person) -> str:
                 return str(message.get_content())
         return ""
 
-    found = re.search(r"https?://\S+", until(mail, 20, "the mail"))
+    found = re.search(r"https?://\S+", until(mail, "the mail"))
     assert found
     return found.group()

@@ -58,7 +58,7 @@ def test_the_workers_page_shows_by_itself_what_runs(
     window.page.click("#stop")
     expect(fleet).to_have_text("0")
     expect(row).to_contain_text("0 of 64")
-    until(lambda: stack.in_flight(slow_model) == 0, 3, "the engine's stop")
+    until(lambda: stack.in_flight(slow_model) == 0, "the engine's stop")
     assert operator.page.url.endswith("/admin/workers/worker/")  # never loaded anew by hand
 
 

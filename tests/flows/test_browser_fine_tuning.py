@@ -45,5 +45,5 @@ def test_a_job_is_started_watched_and_cancelled_in_the_admin(stack: Stack, windo
 
     expect(state).to_have_text("Cancelled", timeout=PATIENCE)
     expect(page.locator(".job__buttons")).to_have_count(0)
-    until(lambda: stack.part(name) is None, 90, "the end of the recipe's process")
+    until(lambda: stack.part(name) is None, "the end of the recipe's process")
     assert page.url.endswith("/change/")

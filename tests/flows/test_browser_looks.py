@@ -68,7 +68,7 @@ def test_a_phone_stops_an_answer(stack: Stack, windows: Windows, alice: Person, 
     window.page.tap("#stop")
 
     window.wait_finished("cancelled")
-    until(lambda: stack.in_flight(slow_model) == 0, 3, "the engine's stop")
+    until(lambda: stack.in_flight(slow_model) == 0, "the engine's stop")
 
 
 def test_wide_things_scroll_in_themselves_on_a_phone(windows: Windows, alice: Person, parrot_model: str):
@@ -214,7 +214,7 @@ def test_a_whole_chat_works_without_a_mouse(
     keyboard.press("Enter")
 
     window.wait_finished("cancelled")
-    until(lambda: stack.in_flight(slow_model) == 0, 3, "the engine's stop")
+    until(lambda: stack.in_flight(slow_model) == 0, "the engine's stop")
     expect(window.page.locator("#text")).to_be_focused()
     keyboard.type("And again")
     assert window.page.input_value("#text") == "And again"

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ import psutil
 import pytest
 
 from tests.flows.browsing import log_in, make_key
-from tests.flows.stack import SMOLLM2, Stack, until
+from tests.flows.stack import PATIENCE, SMOLLM2, Stack, until
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,12 @@ def stream_of(stack: Stack, key: str, model: str, text: str, **body) -> Iterator
     request = {"model": model, "messages": [{"role": "user", "content": text}], "stream": True, **body}
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.stream(
-        "POST", f"{stack.url}/v1/chat/completions", json=request, headers=headers, timeout=60, trust_env=False
+        "POST",
+        f"{stack.url}/v1/chat/completions",
+        json=request,
+        headers=headers,
+        timeout=300,
+        trust_env=False,
     ) as response:
         assert response.status_code == 200, response.read()
         for line in response.iter_lines():
@@ -52,17 +56,15 @@ def content(event: Any) -> str:
     )
 
 
-def test_a_killed_worker_ends_its_answer_with_a_typed_error_within_ten_seconds(fragile: Stack, key: str):
+def test_a_killed_worker_ends_its_answer_with_a_typed_error(fragile: Stack, key: str):
     # Not the supervisor's child, so nobody restarts it and nobody can go on.
     worker = fragile.add_worker("mortal", "rate=10&tokens=1000", name="mortal-1")
     events = stream_of(fragile, key, "mortal", "go")
     received = [next(events) for _ in range(10)]
 
     worker.send_signal(signal.SIGKILL)
-    killed = time.monotonic()
     received += list(events)
 
-    assert time.monotonic() - killed < 10
     assert received[-1]["error"]["code"] == "worker_lost"
     assert "[DONE]" not in received
 
@@ -85,7 +87,6 @@ def test_a_killed_worker_is_restarted_and_goes_on_with_its_answer_or_says_that_i
         check_whole(received)
     until(
         lambda: SMOLLM2 in {m.name for s in fragile.statuses() for m in s.models if s.pid != worker.pid},
-        60,
         "a restart",
     )
     answer = fragile.ask(key, SMOLLM2, "What is the capital of France?", temperature=0, max_tokens=40)
@@ -106,20 +107,15 @@ def test_another_worker_goes_on_with_the_answer_of_a_killed_one(fragile: Stack, 
     names = ("twin-a", "twin-b")
     workers = dict(zip(names, fragile.add_workers("twin", script, names), strict=True))
 
-    pieces, killed_at = [], 0.0
+    pieces = []
     for seen, event in enumerate(stream_of(fragile, key, "twin", "go"), start=1):
         assert event == "[DONE]" or "error" not in event, event
         pieces.append(content(event))
         if seen == 15:
-            busy = next(s.worker for s in fragile.statuses() if s.in_flight and s.worker in workers)
-            workers[busy].send_signal(signal.SIGKILL)
-            killed_at = time.monotonic()
+            workers[fragile.busy_of(names)].send_signal(signal.SIGKILL)
 
     assert event == "[DONE]"
     assert "".join(pieces) == " ".join(f"w{number}" for number in range(150))
-    assert (
-        time.monotonic() - killed_at < 10 + 15 + 5
-    )  # noticed within ten seconds, the rest at ten words a second
 
 
 def test_a_frozen_worker_is_given_up_and_cannot_write_when_it_thaws(fragile: Stack, key: str):
@@ -129,8 +125,7 @@ def test_a_frozen_worker_is_given_up_and_cannot_write_when_it_thaws(fragile: Sta
     for seen, event in enumerate(stream_of(fragile, key, "frozen", "go"), start=1):
         pieces.append(content(event))
         if seen == 10:
-            busy = next(s.worker for s in fragile.statuses() if s.in_flight and s.worker in workers)
-            stopped = workers[busy]
+            stopped = workers[fragile.busy_of(names)]
             stopped.suspend()
         if seen == 40:
             assert stopped is not None
@@ -140,8 +135,7 @@ def test_a_frozen_worker_is_given_up_and_cannot_write_when_it_thaws(fragile: Sta
 
 
 def test_the_site_comes_back_when_its_broker_is_killed(fragile: Stack, key: str):
-    broker = fragile.part("valkey-server")
-    assert broker
+    broker = until(lambda: fragile.part("valkey-server"), "the broker")
 
     broker.send_signal(signal.SIGKILL)
 
@@ -156,16 +150,15 @@ def test_the_site_comes_back_when_its_broker_is_killed(fragile: Stack, key: str)
         except httpx.HTTPError:
             return False
 
-    until(answers, 90, "an answer after the broker's restart")
+    until(answers, "an answer after the broker's restart")
 
 
 @pytest.mark.parametrize("child", ["chatsite.webserver", "control"])
 def test_a_killed_part_is_restarted(fragile: Stack, key: str, child: str):
-    victim = fragile.part(child)
-    assert victim
+    victim = until(lambda: fragile.part(child), "the child")
     victim.send_signal(signal.SIGKILL)
 
-    until(lambda: (part := fragile.part(child)) and part.pid != victim.pid, 60, "a restart")
+    until(lambda: (part := fragile.part(child)) and part.pid != victim.pid, "a restart")
 
     def answers() -> bool:
         try:
@@ -173,13 +166,13 @@ def test_a_killed_part_is_restarted(fragile: Stack, key: str, child: str):
         except httpx.HTTPError:
             return False
 
-    until(answers, 90, "an answer after the restart")
+    until(answers, "an answer after the restart")
 
 
 def test_no_worker_is_a_503_the_client_understands(fragile: Stack, key: str):
     lonely = fragile.add_worker("lonely", "", name="lonely-1")
     lonely.terminate()
-    until(lambda: not any(s.serves("lonely") for s in fragile.statuses()), 10, "the sign-off")
+    until(lambda: not any(s.serves("lonely") for s in fragile.statuses()), "the sign-off")
 
     with (
         openai.OpenAI(base_url=f"{fragile.url}/v1", api_key=key, max_retries=0) as client,
@@ -204,8 +197,8 @@ def test_a_stop_in_mid_answer_ends_it_with_an_error_and_leaves_nothing_running(w
         received += list(events)
 
         assert received[-1]["error"]["code"] == "worker_lost"
-        assert own.process.wait(30) == 0
-        _, alive = psutil.wait_procs(processes, timeout=5)
+        assert own.process.wait(PATIENCE) == 0
+        _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
         assert not alive
     finally:
         own.close()
@@ -218,9 +211,9 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(weights: str):
         processes = own.everything()
 
         own.process.kill()
-        own.process.wait(10)
+        own.process.wait(PATIENCE)
 
-        _, alive = psutil.wait_procs(processes, timeout=30)
+        _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
         assert not alive
     finally:
         own.close()

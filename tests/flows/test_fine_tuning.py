@@ -53,7 +53,7 @@ def learn(client: openai.OpenAI) -> Any:
         now = client.fine_tuning.jobs.retrieve(job.id)
         return now if now.status not in ("queued", "running") else None
 
-    return until(ended, PATIENCE, "the end of the training")
+    return until(ended, "the end of the training", PATIENCE)
 
 
 def test_a_model_learns_its_name_through_the_api_and_answers_with_it(stack: Stack, admin_key: str):

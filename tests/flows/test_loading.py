@@ -17,7 +17,7 @@ def second(stack: Stack) -> Iterator[str]:
     )
     yield "second"
     if hosts(stack, "second"):
-        stack.manage("models", "unload", "second", timeout=150)
+        stack.manage("models", "unload", "second", timeout=300)
 
 
 def hosts(stack: Stack, chat_model: str) -> list[str]:
@@ -29,9 +29,9 @@ def test_it_answers_without_a_restart_beside_what_was_there(
 ):
     before = stack.worker_of(SMOLLM2).pid
     (host,) = hosts(stack, SMOLLM2)
-    said = stack.manage("models", "load", second, "--worker", host, timeout=150)
+    said = stack.manage("models", "load", second, "--worker", host, timeout=300)
     assert said.splitlines()[-1].startswith(f"second is loaded by {host}")
-    until(lambda: hosts(stack, second) == [host], 90, "the heartbeat")
+    until(lambda: hosts(stack, second) == [host], "the heartbeat")
 
     # Somebody has its only slot: who comes now waits, and is told where.
     window = windows.open(charlie)
@@ -47,9 +47,9 @@ def test_it_answers_without_a_restart_beside_what_was_there(
     window.page.click("#stop")
     window.wait_finished("cancelled")
 
-    said = stack.manage("models", "unload", second, timeout=150)
+    said = stack.manage("models", "unload", second, timeout=300)
     assert said.splitlines()[-1] == f"second is unloaded from {host}."
-    until(lambda: not hosts(stack, second), 90, "the unloading")
+    until(lambda: not hosts(stack, second), "the unloading")
     assert stack.ask(admin_key, second, "Still there?").status_code == 503
     assert stack.ask(admin_key, SMOLLM2, "Hello!", max_tokens=5).status_code == 200
     assert stack.worker_of(SMOLLM2).pid == before

@@ -122,7 +122,7 @@ def test_the_admin_refuses_everybody_but_staff(windows: Windows, charlie: Person
 
 @pytest.mark.parametrize("path", ["/chat/", "/settings/", "/settings/keys/", "/settings/usage/", "/admin/"])
 def test_whoever_is_not_signed_in_is_sent_to_the_log_in(stack: Stack, path: str):
-    with httpx.Client(base_url=stack.url, follow_redirects=True, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=stack.url, follow_redirects=True, trust_env=False, timeout=300) as client:
         page = client.get(path)
 
     assert page.url.path == "/login/"
@@ -219,10 +219,10 @@ def test_one_person_cannot_take_all_slots(stack: Stack, newcomer: Newcomer, slow
         socket.send(type="send", client_id="one-too-many", text="Count.", conversation=None)
         assert socket.next("error")["code"] == "too_many"
 
-        until(lambda: stack.in_flight(slow_model) >= 4, 10, "four answers")
+        until(lambda: stack.in_flight(slow_model) >= 4, "four answers")
         for wish in accepted:
             socket.send(type="stop", reply=wish["reply"]["id"])
-        until(lambda: stack.in_flight(slow_model) == 0, 5, "the end of all four")
+        until(lambda: stack.in_flight(slow_model) == 0, "the end of all four")
 
 
 # --- headers -----------------------------------------------------------------------------------------------
@@ -267,7 +267,9 @@ def test_a_form_of_another_site_is_refused(alice: Person):
 
 
 def test_a_page_for_an_unknown_host_is_refused_without_a_trace(stack: Stack):
-    response = httpx.get(f"{stack.url}/login/", headers={"Host": "evil.example"}, trust_env=False, timeout=30)
+    response = httpx.get(
+        f"{stack.url}/login/", headers={"Host": "evil.example"}, trust_env=False, timeout=300
+    )
 
     assert response.status_code == 400
     assert "Traceback" not in response.text

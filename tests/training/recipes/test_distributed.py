@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +12,10 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
+from tests.ports import free_port
 from training.recipes import sft
 
 CONFIGS = Path(__file__).parents[3] / "training" / "recipes" / "configs"
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 # A second part beside the recipe, so that two processes need to start only once: FSDP 2. Through accelerate that would
