@@ -28,8 +28,13 @@ MAX_CONNECTIONS = 2048
 def _options(retry: Any) -> dict[str, Any]:
     return {
         # Retries bridge a restart of the embedded server, which takes well under a second.
-        "retry": retry(ExponentialBackoff(cap=0.5, base=0.05), retries=5),
-        "retry_on_error": list(UNREACHABLE),
+        # A server that is there and says nothing has been waited for long enough the first time: a page that asked
+        # it six times would hang for a minute.
+        "retry": retry(
+            ExponentialBackoff(cap=0.5, base=0.05),
+            retries=5,
+            supported_errors=(RedisConnectionError, ConnectionError),
+        ),
         "health_check_interval": 0,
         "max_connections": MAX_CONNECTIONS,
     }

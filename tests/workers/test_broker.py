@@ -1,3 +1,4 @@
+import socket
 import time
 
 import pytest
@@ -8,8 +9,9 @@ from kombu.exceptions import OperationalError
 from tests.fakes import InProcessClient, heartbeat
 from tests.workers.support import make_request
 from workers import broker as module
-from workers import client, ledger
+from workers import client, connections, ledger
 from workers.broker import BrokerClient, queue_key, queue_name
+from workers.connections import UNREACHABLE
 from workers.protocol import ErrorCode
 
 
@@ -175,3 +177,19 @@ def test_a_connection_is_shared_by_all_threads_of_the_process(valkey):
     assert broker() is broker()
     assert isinstance(broker(), redis.Redis)
     assert broker().connection_pool.max_connections > 512, "a worker of the most slots the catalog allows"
+
+
+def test_a_broker_that_is_there_and_silent_is_asked_once(settings, monkeypatch):
+    monkeypatch.setattr(connections, "SOCKET_TIMEOUT_SECONDS", 0.2)
+    connections._connect.cache_clear()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts for it, and nobody answers
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        asked = connections.broker()
+        with pytest.raises(UNREACHABLE):
+            asked.ping()
+        asked.close()
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()  # a second attempt would wait here
+    connections._connect.cache_clear()
