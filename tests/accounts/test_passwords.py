@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 
 from chatsite.accounts.models import AuditEvent, User
 from chatsite.accounts.services import limits, passwords
+from chatsite.accounts.views.passwords import KEPT_HERE
 from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +113,16 @@ def link(alice, ask, run_tasks, mailoutbox) -> str:
 
 def set_password(client, path, new=NEW, again=NEW):
     return client.post(path, {"new_password1": new, "new_password2": again})
+
+
+def test_nobody_is_told_to_wait_for_a_mail_that_the_site_keeps(ask, client, settings, tmp_path):
+    assert "Look into your mailbox" in client.get(ask().url).content.decode()
+
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = KEPT_HERE, tmp_path
+    page, done = client.get("/password-reset/").content.decode(), client.get(ask().url).content.decode()
+    assert "This site sends no mails itself" in page
+    assert "This site sends no mails itself" in done
+    assert "mailbox" not in done
 
 
 def test_it_takes_the_way_from_the_mail_to_the_new_password(alice, client, link):

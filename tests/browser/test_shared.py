@@ -22,6 +22,8 @@ def test_a_stranger_reads_it_on_a_phone(make_page, live_server, conversation, al
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.context.add_cookies(signed_in)
     page.goto(f"{live_server.url}/chat/{conversation.pk}/share/")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
     page.get_by_role("button", name="Revoke the link").click()
     expect(page.get_by_text("Nobody can read a conversation of yours by a link.")).to_be_visible()
     page.goto(f"{live_server.url}/chat/{conversation.pk}/")

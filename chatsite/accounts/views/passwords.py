@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import views
 from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm, SetPasswordForm
@@ -10,13 +12,18 @@ from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.cache import never_cache
+from django.views.generic.base import ContextMixin
 
 from chatsite.accounts.models import AuditEvent, User
 from chatsite.accounts.services import audit, limits, passwords
 from chatsite.accounts.services.limits import Count
 from chatsite.accounts.views.limited import LimitedMixin
 from chatsite.net import client_address, subscriber
+
+KEPT_HERE = "chatsite.accounts.mail.PrivateFileBackend"
+"""The mail backend of a site that has been given no mail server."""
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -40,9 +47,23 @@ class PasswordChangeView(LimitedMixin, views.PasswordChangeView):
         return response
 
 
-class PasswordResetView(LimitedMixin, views.PasswordResetView):
+class ResetForm(PasswordResetForm):
+    email = forms.EmailField(
+        label=_lazy("E-mail"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
+
+
+class SendsMailMixin(ContextMixin):
+    """`sends_mail` in the context: nobody shall wait for a mail that lies in the operator's data directory."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(sends_mail=settings.EMAIL_BACKEND != KEPT_HERE, **kwargs)
+
+
+class PasswordResetView(SendsMailMixin, LimitedMixin, views.PasswordResetView):
     """The same answer, in the same time, whether or not the address has an account."""
 
+    form_class = ResetForm
     template_name = "accounts/password_reset.html"
     success_url = reverse_lazy("accounts:password_reset_done")
 
@@ -66,7 +87,7 @@ class PasswordResetView(LimitedMixin, views.PasswordResetView):
         return HttpResponseRedirect(self.get_success_url())
 
 
-class PasswordResetDoneView(views.PasswordResetDoneView):
+class PasswordResetDoneView(SendsMailMixin, views.PasswordResetDoneView):
     template_name = "accounts/password_reset_done.html"
 
 
