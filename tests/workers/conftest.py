@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from tests.workers.support import Queue, Server, Worker
+from workers.connections import broker
 from workers.engines.base import Engine
 from workers.rescue import Rescuer
 
@@ -17,6 +18,7 @@ def server(settings) -> Iterator[Server]:
     own.start()
     settings.REDIS_URL = own.url
     yield own
+    broker().connection_pool.disconnect()
     own.remove()
 
 

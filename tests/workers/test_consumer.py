@@ -13,11 +13,25 @@ from workers.consumer import Threads
 MOST_ROUNDS = 60
 
 
+class Pool(Threads):
+    """Remembers the loops that it works under, which nobody closes in a process that ends with them."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.loops: list[Hub] = []
+
+    def register_with_event_loop(self, loop: Hub) -> None:
+        self.loops.append(loop)
+        super().register_with_event_loop(loop)
+
+
 @pytest.fixture
 def pool() -> Iterator[Threads]:
-    made = Threads(1)
+    made = Pool()
     yield made
     made.on_stop()
+    for loop in made.loops:
+        loop.close()
 
 
 class Loop:

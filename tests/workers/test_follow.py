@@ -331,8 +331,10 @@ class TestBrokerAway:
         server.kill()
         quick_to_fail = {"retry": Retry(NoBackoff(), 0)}
         monkeypatch.setattr(connections, "_options", lambda retry: quick_to_fail)
+        broker().connection_pool.disconnect()
         connections._connect.cache_clear()
         (entry,) = collected(request.id)
+        broker().connection_pool.disconnect()
         connections._connect.cache_clear()
         assert isinstance(entry.event, Failed)
         assert entry.event.code is ErrorCode.WORKER_LOST

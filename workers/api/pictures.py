@@ -117,10 +117,10 @@ def _fetch(parts: SplitResult, param: str) -> bytes:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         connection.request("GET", path, headers={"User-Agent": "chatsite", "Accept": "image/*"})
-        response = connection.getresponse()
-        if response.status != 200:
-            raise InvalidParameter(param, f"answered {response.status} when it was fetched.")
-        body = response.read(LARGEST + 1)
+        with connection.getresponse() as response:  # it has the socket as well as the connection
+            if response.status != 200:
+                raise InvalidParameter(param, f"answered {response.status} when it was fetched.")
+            body = response.read(LARGEST + 1)
     except (OSError, http.client.HTTPException, UnicodeError, ValueError):
         raise InvalidParameter(param, "could not be fetched.") from None
     finally:
