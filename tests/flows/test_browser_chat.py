@@ -11,6 +11,8 @@ from tests.flows.stack import Stack, until
 
 pytestmark = pytest.mark.browser
 
+# A page that hears that its conversation was deleted, be it by itself, asks whether it is really gone.
+GONE = r"status of 404|Response Status Error Code 404"
 FACTS = re.compile(r"^\d+ tokens read · \d+ tokens · [\d.,]+ tokens/s · first after [\d.]+ s$")
 
 
@@ -171,6 +173,7 @@ def test_conversations_are_made_renamed_and_deleted(windows: Windows, alice: Per
     window.page.get_by_role("button", name="Keep it").click()
     expect(window.item(first)).to_be_visible()
     window.item(first).get_by_title("Delete").click()
+    window.excuse(GONE)
     window.page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
 
     window.page.wait_for_url(f"{window.url}/chat/")  # the open one is gone, so is its page
@@ -332,7 +335,7 @@ def test_what_another_tab_has_deleted_goes_from_this_one_as_well(
     window.ask("Soon gone.", parrot_model)
     window.wait_finished()
     gone = window.conversation
-    window.excuse(r"status of 404|Response Status Error Code 404")  # the page asks whether it is really gone
+    window.excuse(GONE)
     with alice.http() as client:
         assert client.post(f"{gone}delete/").status_code == 200
 
@@ -347,7 +350,7 @@ def test_an_answer_to_a_deleted_conversation_stops(
 ):
     window.ask("Count.", slow_model)
     window.wait_for_words(3)
-    window.excuse(r"status of 404|Response Status Error Code 404")  # the page asks whether it is really gone
+    window.excuse(GONE)
     with alice.http() as client:
         assert client.post(f"{window.conversation}delete/").status_code == 200
 

@@ -16,7 +16,7 @@ from tests.workers.support import (
     wait_until,
     written,
 )
-from workers import follow, ledger, rescue, streams
+from workers import fleet, follow, ledger, rescue, streams
 from workers.connections import broker
 from workers.engines.scripted import Script, ScriptedEngine
 from workers.protocol import (
@@ -503,3 +503,9 @@ def test_a_follower_sees_one_text_through_two_deaths(valkey, queue: Queue, worke
     reports = [report for name in names for _, report in fleet_[name].reports]
     assert [(report.text, report.worker, report.outcome) for report in reports] == [(WORDS, "three", "stop")]
     assert queue.reports == []
+
+
+def test_a_worker_that_was_killed_is_missed_within_ten_seconds(settings):
+    # What the flow of a killed worker does not measure, since no machine is quick enough at all times.
+    looks = settings.CELERY_BEAT_SCHEDULE["reap lost requests"]["schedule"]
+    assert fleet.EXPIRY_SECONDS + looks < 10
