@@ -169,7 +169,7 @@ def test_the_catalog_knows_how_to_load_too(started, db):
 )
 def test_an_option_that_cannot_be_used_is_named(started, arguments, named):
     with pytest.raises(CommandError, match=named):
-        worker("--model", "mine", "--checkpoint", "/m", *arguments)
+        worker("--model", "mine", "--checkpoint", "/m.gguf", *arguments)
     assert started == []
 
 

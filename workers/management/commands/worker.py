@@ -83,7 +83,7 @@ class Command(BaseCommand):
         # Here, so that `manage.py help` and the web load no engine host.
         from workers.lifecycle import run_worker
 
-        if options["engine"] is None and options["checkpoint"] is not None:
+        if options["model"] and options["engine"] is None and options["checkpoint"] is not None:
             options["engine"] = engine_of(options["checkpoint"])
         self._check(options)
         try:
