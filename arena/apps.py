@@ -1,6 +1,7 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ArenaConfig(AppConfig):
     name = "arena"
-    verbose_name = "Conversations and battles"
+    verbose_name = _("Conversations and battles")

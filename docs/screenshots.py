@@ -82,12 +82,12 @@ def take_answers(browser: Browser, stack: Stack, folder: Path) -> None:
     page.keyboard.press("Enter")
     tokens = page.get_by_role("button", name="Tokens")
     tokens.wait_for(timeout=120_000)
-    # They are stored a moment after the last word.
+    # They are stored a moment after the last word, and a second press hides them again.
     for _ in range(60):
-        page.wait_for_timeout(500)
-        tokens.click()
-        if page.locator(".token").count():
+        if page.locator(".token").first.is_visible():
             break
+        tokens.click()
+        page.wait_for_timeout(1000)
     page.locator(".token").nth(4).hover()
     page.wait_for_timeout(300)
     page.screenshot(path=folder / "chat-tokens.png")

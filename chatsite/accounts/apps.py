@@ -8,4 +8,6 @@ class AccountsConfig(AppConfig):
     verbose_name = _("People and keys")
 
     def ready(self) -> None:
-        from chatsite.accounts import checks  # noqa: F401 - registers the system checks
+        from chatsite.accounts import checks, model_names  # noqa: F401 - registers the system checks
+
+        model_names.translate()

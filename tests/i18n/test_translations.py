@@ -102,7 +102,7 @@ def test_the_menus_choice_outlives_the_browsers_wish(client, alice, parrot, work
     client.force_login(alice)
     assert client.post("/i18n/setlang/", {"language": "zh-hans", "next": "/chat/"})["Location"] == "/chat/"
     page = client.get("/chat/", headers={"accept-language": "en"}).content.decode()
-    assert "您在想什么？" in page
+    assert "今天想聊点什么？" in page
     assert 'value="en" lang="en"' in page
 
     client.post("/i18n/setlang/", {"language": "en"})
@@ -147,3 +147,29 @@ async def test_a_socket_speaks_the_language_of_its_page(alice, sign_in):
 def test_the_api_speaks_english_to_everybody(client, db):
     answer = client.get("/v1/models", headers={"accept-language": "zh-hans"})
     assert not CHINESE.search(answer.content.decode())
+
+
+@pytest.mark.django_db
+def test_the_administration_names_everything_in_chinese(admin_client):
+    index = admin_client.get("/admin/", headers={"accept-language": "zh-hans"})
+    named = [str(name) for app in index.context["app_list"] for name in
+             (app["name"], *(model["name"] for model in app["models"]))]  # fmt: skip
+    assert len(named) > 30
+    assert [name for name in named if not CHINESE.search(name)] == []
+
+
+@pytest.mark.django_db
+def test_the_administration_names_everything_in_english_as_before(admin_client):
+    index = admin_client.get("/admin/", headers={"accept-language": "en"})
+    named = {str(model["name"]) for app in index.context["app_list"] for model in app["models"]}
+    assert {"Battles", "API keys", "Batches", "Leaderboard entries", "Daily statistics"} <= named
+    assert "Conversations and battles" in {str(app["name"]) for app in index.context["app_list"]}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("spoken", "offered"), [("zh-hans", "English"), ("en", "简体中文")])
+def test_a_language_is_offered_by_its_own_name(client, spoken, offered):
+    page = client.get("/login/", headers={"accept-language": spoken}).content.decode()
+    button = re.search(r'<button[^>]*name="language"[^>]*>(.*?)</button>', page, re.DOTALL)
+    assert button
+    assert button[1].strip().endswith(offered)
