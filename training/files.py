@@ -171,7 +171,7 @@ def _parquet() -> Any:
     try:
         from pyarrow import parquet
     except ImportError:
-        raise FileProblem("Parquet files need pyarrow: pip install 'chatsite[train]'.") from None
+        raise FileProblem("Parquet files need pyarrow: bin/up --install-only --extra train.") from None
     return parquet
 
 

@@ -1,7 +1,7 @@
 """A checkpoint's tokenizer with the chat template it is trained and served with.
 
 The checkpoint is a folder in the form of transformers, a GGUF file, `package:NAME/FILE`, or a name that
-transformers finds. Needs `pip install 'chatsite[train]'`.
+transformers finds. Needs `bin/up --install-only --extra train`.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ def _tokenizer(checkpoint: str) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError:
-        raise FileProblem("This needs transformers: pip install 'chatsite[train]'.") from None
+        raise FileProblem("This needs transformers: bin/up --install-only --extra train.") from None
     path = gguf_file(checkpoint)
     where, more = (str(path.parent), {"gguf_file": path.name}) if path else (checkpoint, {})
     try:

@@ -17,7 +17,7 @@ from arena.ratings.pairs import Outcomes
 
 Rejected = Callable[[BadFile], None]
 PARQUET_HELP = (
-    "Parquet needs the package pyarrow: pip install 'chatsite[eval]', or save the file as CSV or JSON lines."
+    "Parquet needs pyarrow: bin/up --install-only --extra eval, or save the file as CSV or JSON lines."
 )
 
 

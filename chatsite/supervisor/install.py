@@ -200,6 +200,8 @@ def requirements(root: Path, extras: Sequence[str]) -> list[str]:
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         optional = project["optional-dependencies"]
+        if unknown := next((extra for extra in extras if extra not in optional), ""):
+            raise InstallError(f"there is no extra '{unknown}'; there are {', '.join(sorted(optional))}")
         listed = [
             project["dependencies"],
             *(_of_extra(optional, project.get("name", ""), extra) for extra in extras),

@@ -105,7 +105,7 @@ def program() -> list[str]:
     if found is None:
         raise CannotEvaluate(
             "harness",
-            "lm-evaluation-harness is not installed here. Install it: pip install 'chatsite[harness]'",
+            "lm-evaluation-harness is not installed here. Install it: bin/up --install-only --extra harness",
         )
     return [found]
 

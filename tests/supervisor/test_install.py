@@ -128,6 +128,12 @@ def test_it_installs_when_an_extra_is_added(project, environment):
     assert environment.install(project, extras=["dev"])
 
 
+def test_it_names_the_extras_there_are(project, environment):
+    with pytest.raises(install.InstallError, match="no extra 'hf'; there are dev"):
+        environment.install(project, extras=["hf"])
+    assert calls(environment) == []
+
+
 def test_a_failed_installation_is_tried_again(project, environment):
     (environment.folder / "broken").touch()
     with pytest.raises(install.InstallError) as failure:

@@ -141,8 +141,9 @@ def test_it_takes_the_data_directory_before_settings_are_read(tmp_path, monkeypa
     assert os.environ["CHATSITE_DATA"] == str(tmp_path)
 
 
-def test_bin_up_installs_only_or_not_at_all():
-    result = run_up("--no-install", "--install-only")
+@pytest.mark.parametrize("other", [("--install-only",), ("--extra", "hf")])
+def test_bin_up_installs_something_or_nothing(other):
+    result = run_up("--no-install", *other)
 
     assert result.returncode == 2
-    assert "--no-install and --install-only contradict each other" in result.stderr
+    assert f"--no-install and {other[0]} contradict each other" in result.stderr

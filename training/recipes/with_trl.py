@@ -1,4 +1,4 @@
-"""Preferences by TRL's own trainers, on our rows: `--trainer trl`. Needs `pip install 'chatsite[trl]'`.
+"""Preferences by TRL's own trainers, on our rows: `--trainer trl`. Needs `bin/up --install-only --extra trl`.
 
 What is learnt is decided here, by the template that serves the model: TRL is given tokens, not text, and only
 optimises. It computes the reference itself: with the adapter switched off, or once beforehand.
@@ -55,7 +55,7 @@ def trainer(
         import trl
     except ImportError:
         raise Refusal(
-            "trainer", "TRL is not installed: pip install 'chatsite[trl]', or leave --trainer out."
+            "trainer", "TRL is not installed: bin/up --install-only --extra trl, or leave --trainer out."
         ) from None
     kto = wanted.loss == "kto"
     kind: Any = trl.KTOTrainer if kto else trl.DPOTrainer

@@ -110,7 +110,7 @@ def _hub() -> Hub:
         from huggingface_hub import HfApi
     except ImportError:
         raise WeightsError(
-            "The library huggingface_hub is not installed. Try: pip install 'chatsite[hf]'"
+            "The library huggingface_hub is not installed. Try: bin/up --install-only --extra hf"
         ) from None
     api: Hub = HfApi()
     return api

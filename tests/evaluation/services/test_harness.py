@@ -195,5 +195,5 @@ def test_what_cannot_work_is_refused_before_the_harness_starts(workers_client, c
 def test_without_the_harness_it_says_how_to_install_it(workers_client, monkeypatch):
     monkeypatch.setattr(harness, "PROGRAM", "no-such-program")
     host(workers_client, "parrot")
-    with pytest.raises(CommandError, match="pip install"):
+    with pytest.raises(CommandError, match="bin/up"):
         call_command("evaluate", "harness", "--models", "parrot", "--tasks", "gsm8k")

@@ -29,7 +29,9 @@ class Command(BaseCommand):
         except WeightsError as error:
             raise CommandError(str(error)) from None
         except ImportError as error:
-            raise CommandError(f"{error.name} is not installed. Try: pip install 'chatsite[hf]'") from None
+            raise CommandError(
+                f"{error.name} is not installed. Try: bin/up --install-only --extra hf"
+            ) from None
         except OSError as error:
             raise CommandError(f"{error.filename or 'A file'}: {error.strerror or error}.") from None
 

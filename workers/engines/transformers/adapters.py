@@ -84,7 +84,7 @@ def attach(model: Any, adapters: Sequence[tuple[str, str]]) -> None:
     try:
         from peft import PeftModel
     except ImportError as error:
-        raise EngineError("adapters need the package peft: pip install 'chatsite[hf]'.") from error
+        raise EngineError("adapters need the package peft: bin/up --install-only --extra hf.") from error
     wrapped: Any = None
     for name, source in adapters:
         try:
@@ -107,7 +107,7 @@ class Graft:
             from peft import PeftConfig
             from peft.utils.save_and_load import load_peft_weights
         except ImportError as error:
-            raise EngineError("adapters need the package peft: pip install 'chatsite[hf]'.") from error
+            raise EngineError("adapters need the package peft: bin/up --install-only --extra hf.") from error
         self.name, self._source = name, source
         try:
             self._config: Any = PeftConfig.from_pretrained(source)

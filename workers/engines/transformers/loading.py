@@ -28,7 +28,7 @@ try:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 except ImportError as missing:
     raise EngineError(
-        f"The transformers engine needs torch and transformers ({missing}): pip install 'chatsite[hf]'."
+        f"The transformers engine needs torch and transformers ({missing}): bin/up --install-only --extra hf."
     ) from missing
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,9 @@ def find(checkpoint: str, path: Path) -> Source:
             if file.read(4) != b"GGUF":
                 raise EngineError(f"{path} is a file and not a GGUF one. Give the checkpoint's folder.")
         if importlib.util.find_spec("gguf") is None:
-            raise EngineError("To read a GGUF file the package gguf is needed: pip install 'chatsite[hf]'.")
+            raise EngineError(
+                "To read a GGUF file the package gguf is needed: bin/up --install-only --extra hf."
+            )
         return Source(str(path.parent), path.name)
     if HUB_NAME.match(checkpoint) and not checkpoint.endswith((".gguf", ".safetensors")):
         return Source(checkpoint)
@@ -194,7 +196,7 @@ def _is_quantised(config: Any) -> bool:
 def _bits(options: TransformersOptions, dtype: torch.dtype) -> Any:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise EngineError(
-            "load-8bit and load-4bit need the package bitsandbytes: pip install 'chatsite[hf]'."
+            "load-8bit and load-4bit need the package bitsandbytes: bin/up --install-only --extra hf."
         )
     if options.load_8bit:
         return transformers.BitsAndBytesConfig(

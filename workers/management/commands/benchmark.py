@@ -190,7 +190,7 @@ class Command(BaseCommand):
             import websockets  # noqa: F401
         except ImportError as error:
             raise CommandError(
-                "This measurement needs the package websockets: pip install '.[dev]'."
+                "This measurement needs the package websockets: bin/up --install-only --extra dev."
             ) from error
         rate, tokens = options["rate"], options["tokens"]
         with running("--no-model") as stack, self._scripted_worker(rate, tokens):
@@ -267,7 +267,7 @@ class Command(BaseCommand):
         try:
             throughput = import_module("training.benchmarks.throughput")
         except ImportError as error:
-            raise CommandError(f"This needs pip install 'chatsite[train]' ({error}).") from error
+            raise CommandError(f"This needs bin/up --install-only --extra train ({error}).") from error
         try:
             holds = throughput.measure(options, self._say)
         except ValueError as error:
