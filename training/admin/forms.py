@@ -191,7 +191,7 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
             owner=self.owner,
             base_model=values["base"].name,
             training_file=None if from_arena else values["file"],
-            source=self._source() if from_arena else None,
+            source=self.source() if from_arena else None,
             method=values["method"],
             hyperparameters=self._hyperparameters(),
             held_out=values["held_out"],
@@ -200,7 +200,8 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
             seed=values["seed"],
         )
 
-    def _source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, Any]:
+        """What the arena is asked for, from a form that is valid."""
         values = self.cleaned_data
         found: dict[str, Any] = {"personal": "hide"}
         if values["since"]:
@@ -219,7 +220,8 @@ class StartForm(forms.ModelForm):  # type: ignore[type-arg] # Django's own class
 class EstimateForm(StartForm):
     """Those fields of a start which memory and steps depend on; nothing is uploaded and nothing made."""
 
-    asked = ("base", "method", "origin", "file", "held_out", "n_epochs", "batch_size")
+    arena = ("since", "languages", "winners")
+    asked = ("base", "method", "origin", "file", *arena, "held_out", "n_epochs", "batch_size")
 
     class Meta(StartForm.Meta):
         fields = ("method",)  # type: ignore[assignment] # fewer of them

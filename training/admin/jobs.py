@@ -21,8 +21,8 @@ from evaluation.errors import CannotEvaluate
 from training.admin.forms import HYPERPARAMETERS, EstimateForm, EvaluateForm, PublishForm, StartForm
 from training.curve import Series, draw
 from training.models import Job
-from training.selectors import runs
-from training.services import foreseeing, jobs, publishing, running, smoke, starting
+from training.selectors import arena_data, runs
+from training.services import drawing, foreseeing, jobs, publishing, running, smoke, starting
 from workers import client
 from workers.connections import UNREACHABLE
 from workers.models import ChatModel
@@ -136,7 +136,7 @@ class JobAdmin(RicherPageAdmin):
         if request.method != "POST" or not self.has_add_permission(request):
             raise PermissionDenied
         form = type("EstimateForm", (EstimateForm,), {"owner": request.user})(request.POST)
-        context = _foreseen(form.cleaned_data) if form.is_valid() else {"problems": form.problems()}
+        context = _foreseen(form) if form.is_valid() else {"problems": form.problems()}
         return render(request, "admin/training/job/estimate.html", context)
 
     # Looking at them.
@@ -269,11 +269,18 @@ class JobAdmin(RicherPageAdmin):
         return job
 
 
-def _foreseen(wanted: dict[str, Any]) -> dict[str, Any]:
-    context: dict[str, Any] = {"file": wanted["file"] if wanted["origin"] == "file" else None}
-    if context["file"]:
+def _foreseen(form: EstimateForm) -> dict[str, Any]:
+    wanted = form.cleaned_data
+    origin = wanted["origin"]
+    rows: int | None = None
+    if origin == "file" and wanted["file"]:
+        rows = wanted["file"].lines
+    elif origin == "arena":
+        rows = arena_data.most(drawing.wanted_of(form.source()))
+    context: dict[str, Any] = {"origin": origin, "rows": rows}
+    if rows is not None:
         context["steps"] = foreseeing.steps(
-            rows=context["file"].lines,
+            rows=rows,
             held_out=wanted["held_out"],
             batch_size=wanted["batch_size"],
             epochs=wanted["n_epochs"],

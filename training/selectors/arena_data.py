@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from django.db.models import Q, QuerySet
+
 from arena.models import Battle, Vote
 from arena.models import Conversation as Talk
 from arena.selectors import battles, consent
@@ -47,28 +49,36 @@ def conversations(wanted: Wanted = Wanted()) -> Iterator[Conversation]:  # noqa:
         yield Conversation(f"vote-{vote.pk}", (*system, first, *chosen), {**_about(battle), "model": name})
 
 
+def most(wanted: Wanted = Wanted()) -> int:  # noqa: B008 - a constant
+    """How many records there can be, by one question to the database: those whose answers are not whole fall away
+    when they are drawn."""
+    return _votes(wanted).count()
+
+
 Sides = tuple[list[Message], Message, list[Message], list[Message]]
 
 
 def _decided(wanted: Wanted) -> Iterator[tuple[Vote, Battle, Sides]]:
     """Votes for one side, each with what was said, as long as both sides have answered throughout."""
-    votes = Vote.objects.filter(
-        battle__in=consent.learnable().order_by(),
-        choice__in=(Vote.Choice.LEFT, Vote.Choice.RIGHT),
-        counted=True,
-    ).select_related("battle")
+    votes = _votes(wanted).select_related("battle")
+    for vote in votes.order_by("created_at", "pk").iterator(chunk_size=200):
+        battle = vote.battle
+        turns = battles.turns(battle)
+        if turns and all(turn.comparable and turn.left.text and turn.right.text for turn in turns):
+            yield vote, battle, _sides(battle, turns)
+
+
+def _votes(wanted: Wanted) -> QuerySet[Vote]:
+    left, right = Q(choice=Vote.Choice.LEFT), Q(choice=Vote.Choice.RIGHT)
+    if wanted.chat_models:
+        left &= Q(battle__left_name__in=wanted.chat_models)
+        right &= Q(battle__right_name__in=wanted.chat_models)
+    votes = Vote.objects.filter(left | right, battle__in=consent.learnable().order_by(), counted=True)
     if wanted.since:
         votes = votes.filter(created_at__gte=wanted.since)
     if wanted.languages:
         votes = votes.filter(battle__language__in=wanted.languages)
-    for vote in votes.order_by("created_at", "pk").iterator(chunk_size=200):
-        battle = vote.battle
-        winner = battle.left_name if vote.choice == Vote.Choice.LEFT else battle.right_name
-        if wanted.chat_models and winner not in wanted.chat_models:
-            continue
-        turns = battles.turns(battle)
-        if turns and all(turn.comparable and turn.left.text and turn.right.text for turn in turns):
-            yield vote, battle, _sides(battle, turns)
+    return votes
 
 
 def _sides(battle: Battle, turns: Sequence[battles.Turn]) -> Sides:

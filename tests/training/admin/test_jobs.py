@@ -9,9 +9,11 @@ from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from arena.models import PinnedPair
+from arena.models import PinnedPair, Vote
+from arena.services import terms
 from tests.evaluation.support import host
 from tests.factories import make_chat_model, make_user
+from tests.training.test_from_arena import fought
 from tests.workers.formats.gguf_files import write_gguf
 from training.admin.forms import MOST_PROMPTS
 from training.models import Job
@@ -442,6 +444,24 @@ def test_the_estimate_shows_memory_and_steps_and_makes_nothing(operator, boss, s
     assert "<dd>46</dd>" in shown
     assert "Time is measured where the job runs" in shown
     assert not Job.objects.exists()
+
+
+def test_the_estimate_counts_the_votes_that_could_be_drawn(operator, small):
+    player = make_user("player")
+    terms.accept(user=player)
+    for choice in (Vote.Choice.LEFT, Vote.Choice.LEFT, Vote.Choice.RIGHT, Vote.Choice.TIE):
+        fought(player, ("Hi", "Hello", "Go away"), choice=choice)
+    assert "<dd>3</dd>" in ask(operator, small, held_out="0", batch_size="1", n_epochs="1")
+    winner = make_chat_model("zanzibar")
+    shown = ask(operator, small, held_out="0", batch_size="1", n_epochs="1", winners=winner.pk)
+    assert "<dd>2</dd>" in shown
+    assert "2 votes could be learnt from now" in shown
+
+
+def test_of_a_file_that_is_to_be_uploaded_the_estimate_says_what_is_missing(operator, small):
+    shown = ask(operator, small, origin="upload")
+    assert "the rows are counted once a file is uploaded" in shown
+    assert "Nothing would be left" not in shown
 
 
 def test_a_file_too_short_to_hold_out_of_is_told(operator, boss, small):
