@@ -154,8 +154,13 @@ class Stack:
 
     def clean_up(self) -> None:
         if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            # Not killed: a child that is being restarted in this moment would be nobody's.
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
         for _, _, pid in self.events():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
