@@ -15,7 +15,7 @@ from tests.evaluation.support import host
 from tests.factories import make_chat_model, make_user
 from tests.training.test_from_arena import fought
 from tests.workers.formats.gguf_files import write_gguf
-from training.admin.forms import MOST_PROMPTS
+from training.admin.forms import MOST_PROMPTS, EstimateForm
 from training.models import Job
 from training.services import foreseeing, jobs, running, starting
 from workers.models import ApiFile, ChatModel
@@ -408,6 +408,9 @@ def test_the_form_asks_for_an_estimate(operator, base):
     shown = operator.get(reverse("admin:training_job_add")).content.decode()
     assert f'hx-post="{reverse("admin:training_job_estimate")}"' in shown
     assert "vendor/htmx" in shown
+    sent = re.search(r'hx-params="([^"]*)"', shown)
+    assert sent
+    assert set(sent[1].split(",")) == {"csrfmiddlewaretoken", *EstimateForm.asked}
 
 
 def test_memory_is_foreseen_from_the_header_of_the_weights(small):
