@@ -37,6 +37,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """The processes that run tests in parallel end without `atexit`, by which the settings would remove it."""
+    shutil.rmtree(os.environ["CHATSITE_DATA"], ignore_errors=True)
+
+
 def answers(connection: redis.Redis) -> bool:
     try:
         return bool(connection.ping())

@@ -45,7 +45,8 @@ def run(options: dict[str, Any], say: Say) -> None:
         output.write_text(page.render(content), encoding="utf-8")
     except OSError as error:
         raise CommandError(str(error)) from error
-    say(f"{output}: {len(content.slices)} slices, {output.stat().st_size / 1024:.0f} KiB.")
+    count = len(content.slices)
+    say(f"{output}: {count} {'slice' if count == 1 else 'slices'}, {output.stat().st_size / 1024:.0f} KiB.")
 
 
 class Gathered:
