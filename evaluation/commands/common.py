@@ -27,12 +27,17 @@ def material_of_files(sources: Sequence[str]) -> Material:
 
 
 def progress_line(run: EvaluationRun) -> str:
-    parts = [f"{run.answers_done}/{counted(run.answers_total, 'answer')}"]
+    parts = [f"{run.answers_done}/{counted(run.answers_total, unit(run))}"]
     if run.verdicts_total:
         parts.append(f"{run.verdicts_done}/{counted(run.verdicts_total, 'verdict')}")
     if run.errors:
         parts.append(counted(run.errors, "error"))
     return f"{run.progress:>4.0%}  {', '.join(parts)}"
+
+
+def unit(run: EvaluationRun) -> str:
+    """What the run's first counter counts: the harness measures a chat model in one go."""
+    return "chat model" if run.mode == EvaluationRun.Mode.HARNESS else "answer"
 
 
 def counted(number: int, noun: str) -> str:

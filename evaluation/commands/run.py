@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError, OutputWrapper
 from django.urls import reverse
 
-from evaluation.commands.common import counted, find_run, money, progress_line, span
+from evaluation.commands.common import counted, find_run, money, progress_line, span, unit
 from evaluation.errors import Broken, CannotEvaluate, Stopped
 from evaluation.models import EvaluationRun
 from evaluation.services import judge_prompts, judges, plans, rejudging, runner, runs
@@ -109,7 +109,9 @@ class Progress:
 
 def _closing(run: EvaluationRun) -> list[str]:
     """What came of it, what to do about errors, and where to read it."""
-    done = [counted(run.answers_done, "answer"), counted(run.verdicts_done, "verdict")]
+    done = [counted(run.answers_done, unit(run))]
+    if run.mode != EvaluationRun.Mode.HARNESS:
+        done.append(counted(run.verdicts_done, "verdict"))
     lines = [f"Finished: {', '.join(done)}, {counted(run.errors, 'error')}."]
     if run.errors:
         lines.append(

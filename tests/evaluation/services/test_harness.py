@@ -167,6 +167,7 @@ def test_the_command_says_what_it_measured(workers_client, calls):
     call_command("evaluate", "harness", "--models", "parrot", "--tasks", "gsm8k", "wiki", stdout=out)
     assert "parrot  gsm8k  exact_match,strict-match  0.250 ± 0.098" in out.getvalue()
     assert "parrot  wiki  bits_per_byte  1.250\n" in out.getvalue()
+    assert "Finished: 1 chat model, 0 errors." in out.getvalue()
 
 
 @pytest.mark.parametrize(
