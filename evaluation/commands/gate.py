@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, OutputWrapper
 
 from evaluation.commands.common import find_run
 from evaluation.errors import CannotEvaluate
+from evaluation.models import EvaluationRun
 from evaluation.selectors import reading, runs
 from evaluation.services import gating
 from evaluation.services.gating import Gate
@@ -43,11 +44,16 @@ def handle(out: OutputWrapper, options: dict[str, Any]) -> None:
             min_effect=options["min_effect"],
         )
     except CannotEvaluate as error:
-        raise CommandError(str(error), returncode=2) from None
-    out.write(_line(candidate, parent, gate))
+        raise CommandError(f"{_short(run)}: {error}", returncode=2) from None
+    out.write(f"{_short(run)}: {_line(candidate, parent, gate)}")
     if not gate.passed:
         raise CommandError(f"Not passed: {gate.reason}.", returncode=1)
     out.write(f"Passed: {gate.reason}.")
+
+
+def _short(run: EvaluationRun) -> str:
+    """Which run was taken, as `evaluate report` and `--run` know it."""
+    return f"Run {str(run.pk)[:8]}"
 
 
 def _line(candidate: str, parent: str, gate: Gate) -> str:

@@ -44,9 +44,10 @@ def gate(*arguments: str) -> tuple[int, str]:
 
 
 def test_a_clear_improvement_passes():
-    judged([8.0] * 10, [5.0] * 10)
+    run = judged([8.0] * 10, [5.0] * 10)
     status, said = gate("--min-effect", "1")
     assert status == 0
+    assert said.startswith(f"Run {str(run.pk)[:8]}: new less old: ")
     assert "+3.000 points" in said
     assert "10 questions" in said
 
@@ -74,9 +75,10 @@ def test_an_improvement_that_may_be_chance_does_not_when_one_is_asked_for():
     [(([], []), "No question"), (([7.0, None, None], [5.0, 5.0, 5.0]), "2 of 6 judgments gave no verdict")],
 )
 def test_what_cannot_be_told_is_status_2(scores, message):
-    judged(*scores)
+    run = judged(*scores)
     status, said = gate()
     assert (status, message in said) == (2, True)
+    assert str(run.pk)[:8] in said, "which run was taken"
 
 
 def test_no_run_is_status_2():
