@@ -140,7 +140,7 @@ def test_a_forgotten_password_is_reset_by_mail(stack: Stack, windows: Windows, n
     person = newcomer()
     window = windows.open(path="/login/")
     window.page.get_by_role("link", name="Forgot your password?").click()
-    window.submit("Send the mail", email=person.email)
+    window.submit("Ask for a link", email=person.email)
     expect(window.page.get_by_role("heading", level=1)).to_be_visible()
 
     link = reset_link(stack, person)
@@ -162,7 +162,7 @@ def test_a_reset_tells_nobody_who_has_an_account(stack: Stack, windows: Windows,
     sentences = []
     for address in (alice.email, "nobody@people.example"):
         window = windows.open(path="/password-reset/")
-        window.submit("Send the mail", email=address)
+        window.submit("Ask for a link", email=address)
         expect(window.page).to_have_url(re.compile("/password-reset/done/$"))
         sentences.append(window.page.locator("main").inner_text())
 
