@@ -5,9 +5,8 @@ of for `fleet.EXPIRY_SECONDS` is dead to the others, who then finish its request
 and the process's last sign of life is made to last.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 SLOWEST_LOAD = 50_000_000
@@ -21,24 +20,18 @@ def _nobody(seconds: float) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-_lock = threading.Lock()
 _bear: Bear = _nobody
 
 
 def bear_with(bear: Bear | None) -> None:
     """Have `bear(seconds)` entered around every call that was announced; None: nobody needs to know any more."""
     global _bear
-    with _lock:
-        _bear = bear or _nobody
+    _bear = bear or _nobody
 
 
-@contextmanager
-def announced(seconds: float) -> Iterator[None]:
-    """Around a call that may hold the interpreter for up to `seconds`."""
-    with _lock:
-        bear = _bear
-    with bear(seconds):
-        yield
+def announced(seconds: float) -> AbstractContextManager[None]:
+    """To be entered around a call that may hold the interpreter for up to `seconds`."""
+    return _bear(seconds)
 
 
 def load_seconds(weights: Path) -> float:

@@ -98,7 +98,8 @@ def test_tokens_of_people_who_are_gone_are_counted_beside_those_of_others(valkey
 
 
 @pytest.mark.parametrize(
-    "key", ["no JSON", "{}", json.dumps({"user": 1, "api_key": None, "source": "moon", "chat_model": ""})]
+    "key",
+    ["no JSON", "{}", "[]", json.dumps({"user": 1, "api_key": None, "source": "moon", "chat_model": ""})],
 )
 def test_one_with_a_key_that_is_none_is_said_and_does_not_keep_the_others(valkey, alice, key, caplog):
     log(report(1, key_of(alice)), report(2, key), report(3, key_of(alice)))
@@ -180,6 +181,24 @@ def test_the_thread_goes_on_when_the_database_is_back(thread, caplog):
     assert done.wait(60)
     assert tries[:3] == [1, 1, 1]
     assert "The database does not answer (database is locked)" in caplog.text
+
+
+def test_the_thread_outlives_what_nobody_foresaw(thread, caplog):
+    tries: list[int] = []
+    done = threading.Event()
+
+    def take(reports: list[Report]) -> None:
+        tries.append(len(reports))
+        if len(tries) == 1:
+            raise ZeroDivisionError
+        done.set()
+
+    thread(take)
+    log(report(1, "{}"))
+
+    assert done.wait(60)
+    assert tries[:2] == [1, 1]
+    assert "Usage could not be recorded" in caplog.text
 
 
 def test_only_the_control_worker_charges(monkeypatch):

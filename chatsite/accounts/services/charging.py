@@ -21,6 +21,8 @@ LOOK: Final = 4.0
 """Seconds that a look for reports blocks; below the broker connection's own patience."""
 PAUSE: Final = 1.0
 """Seconds until the next try when the broker or the database is away."""
+UNFIT: Final = (IntegrityError, ValueError, KeyError, TypeError, AttributeError)
+"""What a report raises that can never be charged as it is: somebody was deleted in this moment, or its key is none."""
 
 _closing = threading.Event()
 _thread: threading.Thread | None = None
@@ -58,8 +60,8 @@ def _charge(reports: list[Report]) -> None:
         return
     try:
         usage.take_reports(reports)
-    except (IntegrityError, ValueError, KeyError, TypeError):
-        # One of them is to blame: somebody was deleted in this moment, or its key is none.
+    except UNFIT:
+        # One of them is to blame.
         for report in reports:
             _charge_alone(report)
 
@@ -67,7 +69,7 @@ def _charge(reports: list[Report]) -> None:
 def _charge_alone(report: Report) -> None:
     try:
         usage.take_report(report)
-    except (IntegrityError, ValueError, KeyError, TypeError) as error:
+    except UNFIT as error:
         logger.error(
             "The usage of request %s cannot be recorded (%s)", report.request_id, type(error).__name__
         )
@@ -88,4 +90,8 @@ def _charge_on() -> None:
             _closing.wait(PAUSE)
         except DatabaseError as error:
             logger.warning("The database does not answer (%s); usage is recorded when it does", error)
+            _closing.wait(PAUSE)
+        except Exception:
+            # Nobody would start the thread again, and no more usage be recorded.
+            logger.exception("Usage could not be recorded; it is tried again")
             _closing.wait(PAUSE)

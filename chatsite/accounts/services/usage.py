@@ -3,11 +3,14 @@
 import json
 from collections.abc import Sequence, Set
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from chatsite.accounts.models import ApiKey, UsageRecord, User
 from chatsite.accounts.services import quotas
 from workers.protocol import Report
+
+Key: TypeAlias = dict[str, Any]
+"""A report's `key`, read; see `take_report`."""
 
 
 def record(
@@ -17,14 +20,8 @@ def record(
 
     A user or key that was deleted in the meantime is left out: the tokens were used all the same.
     """
-    row = _row(
-        report,
-        user_id=_those_there(User, {user_id}).get(user_id),
-        api_key_id=_those_there(ApiKey, {api_key_id}).get(api_key_id),
-        source=source,
-        chat_model=chat_model,
-    )
-    UsageRecord.objects.bulk_create([row], ignore_conflicts=True)
+    key = {"user": user_id, "api_key": api_key_id, "source": source, "chat_model": chat_model}
+    _write([(report, key)])
 
 
 def take_report(report: Report) -> None:
@@ -41,22 +38,9 @@ def take_reports(reports: Sequence[Report]) -> None:
 
     Raises `ValueError` or `KeyError` when one's key is none; nothing is written then.
     """
-    keys = [json.loads(report.key) for report in reports]
-    charged = [_charged(report, key) for report, key in zip(reports, keys, strict=True)]
-    users = _those_there(User, {key["user"] for key in keys})
-    api_keys = _those_there(ApiKey, {key["api_key"] for key in keys})
-    rows = [
-        _row(
-            report,
-            user_id=users.get(key["user"]),
-            api_key_id=api_keys.get(key["api_key"]),
-            source=key["source"],
-            chat_model=key["chat_model"],
-        )
-        for report, key in zip(charged, keys, strict=True)
-    ]
-    UsageRecord.objects.bulk_create(rows, ignore_conflicts=True)
-    for report, key in zip(charged, keys, strict=True):
+    charged = [_charged(report, json.loads(report.key)) for report in reports]
+    _write(charged)
+    for report, key in charged:
         if key.get("reserved"):
             tokens = report.usage.prompt_tokens + report.usage.completion_tokens
             quotas.settle(request_id=report.request_id, tokens=tokens)
@@ -67,25 +51,30 @@ def disclose(*, request_ids: list[str], chat_model: str) -> None:
     UsageRecord.objects.filter(request_id__in=request_ids).update(chat_model=chat_model)
 
 
-def _row(
-    report: Report, *, user_id: int | None, api_key_id: int | None, source: str, chat_model: str
-) -> UsageRecord:
-    return UsageRecord(
-        request_id=report.request_id,
-        user_id=user_id,
-        api_key_id=api_key_id,
-        source=UsageRecord.Source(source),
-        chat_model=chat_model,
-        prompt_tokens=report.usage.prompt_tokens,
-        completion_tokens=report.usage.completion_tokens,
-        outcome=report.outcome,
-    )
+def _charged(report: Report, key: Key) -> tuple[Report, Key]:
+    if key.get("prompt_paid"):
+        report = replace(report, usage=replace(report.usage, prompt_tokens=0, cached_tokens=0))
+    return report, key
 
 
-def _charged(report: Report, key: dict[str, Any]) -> Report:
-    if not key.get("prompt_paid"):
-        return report
-    return replace(report, usage=replace(report.usage, prompt_tokens=0, cached_tokens=0))
+def _write(charged: Sequence[tuple[Report, Key]]) -> None:
+    """A row for each, in one statement, but for those that are there. Raises `ValueError` or `KeyError`."""
+    users = _those_there(User, {key["user"] for _, key in charged})
+    api_keys = _those_there(ApiKey, {key["api_key"] for _, key in charged})
+    rows = [
+        UsageRecord(
+            request_id=report.request_id,
+            user_id=users.get(key["user"]),
+            api_key_id=api_keys.get(key["api_key"]),
+            source=UsageRecord.Source(key["source"]),
+            chat_model=key["chat_model"],
+            prompt_tokens=report.usage.prompt_tokens,
+            completion_tokens=report.usage.completion_tokens,
+            outcome=report.outcome,
+        )
+        for report, key in charged
+    ]
+    UsageRecord.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def _those_there(model: type[User | ApiKey], wanted: Set[int | None]) -> dict[int | None, int]:
